@@ -1,0 +1,51 @@
+# Each target does its own set-up and is quiet when nothing has changed. PYTHON: 3.11 to 3.13.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCK := deploy/requirements
+
+.PHONY: help demo serve test check kafka schemas lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml $(LOCK)/dev.txt
+	@echo "setting up $(VENV) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## the sample through an embedded broker and the consumer, as a table
+	@$(BIN)/review-producer demo
+
+serve: $(READY) ## a development broker and the consumer, until stopped
+	@$(BIN)/python -m deploy.kafka --exec sh -c '$(BIN)/review-consumer topics create && exec $(BIN)/review-consumer run'
+
+test: $(READY) ## all tests, on a real broker
+	@$(BIN)/python -m pytest -q
+
+check: $(READY) ## lint, types, imports, schemas
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@$(BIN)/python -m schemas.export --check
+
+kafka: $(READY) ## a development broker, until stopped
+	@$(BIN)/python -m deploy.kafka
+
+schemas: $(READY) ## JSON Schemas and AsyncAPI from the models
+	@$(BIN)/python -m schemas.export
+
+lock: ## the locked requirements from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra demo pyproject.toml -o $(LOCK)/runtime.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra demo --group dev pyproject.toml -o $(LOCK)/dev.txt
+
+clean: ## everything that was made here
+	@rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
