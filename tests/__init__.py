@@ -1,0 +1,1 @@
+"""Tests: unit, property, contract and, on a real broker, integration. Not shipped."""
