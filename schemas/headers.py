@@ -1,0 +1,58 @@
+"""Headers of the records we make: CloudEvents in Kafka's binary mode, the trace's parent, and the dead letters' own.
+
+Source: CloudEvents 1.0.2, Kafka protocol binding (header names `ce_...` and `content-type`, values UTF-8).
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+Headers = tuple[tuple[str, bytes], ...]
+"""Kafka's headers: names may repeat, the order is kept."""
+
+CONTENT_TYPE = "application/json"
+SPEC_VERSION = "1.0"
+TRACEPARENT = "traceparent"
+
+CLOUD_EVENT_HEADERS = {
+    "ce_specversion": "Version of CloudEvents, 1.0.",
+    "ce_id": "`{topic}/{partition}/{offset}/{kind}` of its source; a job's `{topic}/{key}/{version}`.",
+    "ce_type": "What the value is, such as `restaurant.sentiment.v1`.",
+    "ce_source": "The program that wrote the record.",
+    "ce_time": "When it was written, RFC 3339.",
+    "content-type": "`application/json`.",
+}
+"""Names and meanings of the headers of every record we make."""
+
+DEAD_LETTER_HEADERS = {
+    "dlq.reason": "Code of the reason, such as `not_json`.",
+    "dlq.error": "What was wrong and what is allowed, for people; never the review's text.",
+    "dlq.attempts": "How often the record was tried, over all replays.",
+    "dlq.source": "`{topic}/{partition}/{offset}` of the original record.",
+    "dlq.failed_at": "When it failed, RFC 3339.",
+    "dlq.service": "The program that gave up.",
+}
+"""Names and meanings of the headers added to the original's; a replay strips them, except `dlq.attempts`."""
+
+
+class EventType(StrEnum):
+    """`ce_type` of what each topic carries. A breaking change of a value is a new type and a new topic."""
+
+    REVIEW = "restaurant.review.v1"
+    REQUEST = "restaurant.request.v1"
+    SENTIMENT = "restaurant.sentiment.v1"
+    TOTALS = "restaurant.totals.v1"
+    SUMMARY = "restaurant.summary.v1"
+    STRENGTH = "restaurant.strength.v1"
+    REPLY = "restaurant.reply.v1"
+
+
+def cloud_event(event_id: str, event_type: EventType, source: str, time: datetime) -> Headers:
+    """The headers of one record we make; `time` must be aware of its offset from UTC."""
+    return (
+        ("ce_specversion", SPEC_VERSION.encode()),
+        ("ce_id", event_id.encode("utf-8", "surrogatepass")),
+        ("ce_type", event_type.value.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", time.isoformat().replace("+00:00", "Z").encode()),
+        ("content-type", CONTENT_TYPE.encode()),
+    )
