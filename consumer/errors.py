@@ -1,0 +1,33 @@
+"""Exceptions, each named after what its catcher does next. Libraries' own are translated once, in their adapter."""
+
+
+class ConfigError(Exception):
+    """Stop the start: waiting cannot help. The message names what is wrong, where, and what is allowed."""
+
+
+class RetryLater(Exception):  # noqa: N818 - the name is the action
+    """Try this item again after a pause; its neighbours go on. `reason`: its dead letter's, should it come to that."""
+
+    reason = "engine_error"
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        """Keep the message, and the code where it is not the usual one."""
+        super().__init__(message)
+        self.reason = reason or self.reason
+
+
+class DeadLetter(Exception):  # noqa: N818 - the name is the action
+    """This item cannot be answered, ever. `reason` is one of a few codes, the message says why."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep both: the code becomes `dlq.reason`, the message `dlq.error`."""
+        super().__init__(message)
+        self.reason = reason
+
+
+class EngineDown(Exception):  # noqa: N818 - the state it tells of
+    """The engine itself is gone: what was in flight is not at fault and waits."""
+
+
+class Fenced(Exception):  # noqa: N818 - Kafka's own term
+    """Another member owns the partition now: publish nothing, leave the group and rejoin."""

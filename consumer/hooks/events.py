@@ -1,0 +1,87 @@
+"""The one event type, and the list of those who listen to it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+log = logging.getLogger(__name__)
+
+
+class What(StrEnum):
+    """What happened."""
+
+    RECEIVED = "received"
+    """`count` records of `topic`."""
+    FIELD_DROPPED = "field_dropped"
+    """A bad optional field, `reason` names it."""
+    RESULT = "result"
+    """`count` results of `kind` were committed, `reason` is the outcome."""
+    DEAD_LETTER = "dead_letter"
+    """A record became a dead letter; `reason` is its code, `detail` the message."""
+    BATCH_STARTED = "batch_started"
+    """A micro-batch: `count` items, `ratio` of its token budget, `reason` it was sent for."""
+    BATCH_ENDED = "batch_ended"
+    """After `seconds`."""
+    ANSWERED = "answered"
+    """One item of `kind`, after `seconds` in the engine."""
+    QUEUED = "queued"
+    """One item of `kind` waited `seconds` for its batch."""
+    RETRY = "retry"
+    """One item of `kind` is tried again; `detail` says why."""
+    JOB_FAILED = "job_failed"
+    """A summary or strength job (`kind`); `detail` says why."""
+    UNGROUNDED = "ungrounded"
+    """`count` claims of an answer of `kind` cited no review, and were dropped."""
+    COMMITTED = "committed"
+    """A lane's commit of `count` outputs took `seconds`."""
+    COMMIT_FAILED = "commit_failed"
+    """`reason` is the outcome, `detail` the error."""
+    OPENED = "opened"
+    """A lane takes records, from offset `count`."""
+    CLOSED = "closed"
+    """A lane has ended, at committed offset `count`."""
+    PAUSED = "paused"
+    """`count` partitions are paused now."""
+    LOAD = "load"
+    """In flight: `count` tokens, `ratio` of the ceiling."""
+    BATCHES = "batches"
+    """`count` micro-batches hold a permit."""
+    WAITING = "waiting"
+    """`count` items wait for a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened; which fields are set is said at each kind."""
+
+    what: What
+    topic: str = ""
+    partition: int = -1
+    kind: str = ""
+    reason: str = ""
+    count: int = 1
+    seconds: float = 0.0
+    ratio: float = 0.0
+    detail: str = ""
+
+
+Listener = Callable[[Event], None]
+
+
+class Hooks:
+    """Tells every listener; one that fails is named once in the log and never stops a record."""
+
+    def __init__(self, listeners: Sequence[Listener] = ()) -> None:
+        self._listeners = tuple(listeners)
+        self._failed: set[Listener] = set()
+
+    def __call__(self, event: Event) -> None:
+        """Tell them, in order."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:  # whatever it is, it is the listener's alone
+                if listener not in self._failed:
+                    self._failed.add(listener)
+                    log.exception("a listener failed, and is not reported again", extra={"listener": repr(listener)})

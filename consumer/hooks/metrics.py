@@ -1,0 +1,84 @@
+"""The metrics, each declared once; a listener turns events into them. Label sets are bounded."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from consumer.hooks.events import Event, What
+
+_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+_ITEMS = (1, 2, 5, 10, 20, 50, 100, 200)
+
+
+class Metrics:
+    """A listener that keeps Prometheus metrics in a registry of the caller's."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"review_consumer_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"review_consumer_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"review_consumer_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self._records = counter("records_total", "Records received.", "topic")
+        self._results = counter("results_total", "Results committed.", "kind", "outcome")
+        self._dead_letters = counter("dead_letters_total", "Records that became dead letters.", "reason")
+        self._dropped = counter("fields_dropped_total", "Bad optional fields that were dropped.", "field")
+        self._batches = counter("batches_total", "Micro-batches sent to the engine.", "reason")
+        self._items = histogram("batch_items", "Items of a micro-batch.", _ITEMS)
+        self._fill = histogram("batch_fill_ratio", "Tokens of a micro-batch against its budget.", _RATIO)
+        self._queue = histogram("queue_seconds", "Wait of an item for its micro-batch.", _SECONDS, "kind")
+        self._engine = histogram("engine_seconds", "Time of an item in the engine.", _SECONDS, "kind")
+        self._commit = histogram("commit_seconds", "Time of a commit: outputs and offset.", _SECONDS)
+        self._commit_failures = counter("commit_failures_total", "Commits that did not succeed.", "outcome")
+        self._retries = counter("retries_total", "Items tried again after a transient error.", "kind")
+        self._jobs_failed = counter("job_failures_total", "Summary and strength jobs that failed.", "kind")
+        self._ungrounded = counter("ungrounded_claims_total", "Claims dropped: they cited no review.", "kind")
+        self._lanes = gauge("lanes", "Open lanes: partitions this member works on.", "topic")
+        self._paused = gauge("paused_partitions", "Partitions paused because they, or all, have enough in flight.")
+        self._tokens = gauge("in_flight_tokens", "Tokens in the engine.")
+        self._load = gauge("in_flight_ratio", "Tokens in the engine against their ceiling.")
+        self._running = gauge("running_batches", "Micro-batches that hold a permit.")
+        self._waiting = gauge("waiting_items", "Items that wait for a micro-batch.")
+        gauge("build_info", "The version that runs, as a label; the value is 1.", "version").labels(
+            version("review-consumer")
+        ).set(1)
+        self._on: dict[What, Callable[[Event], object]] = {
+            What.RECEIVED: lambda e: self._records.labels(e.topic).inc(e.count),
+            What.FIELD_DROPPED: lambda e: self._dropped.labels(e.reason).inc(),
+            What.RESULT: lambda e: self._results.labels(e.kind, e.reason).inc(e.count),
+            What.DEAD_LETTER: lambda e: self._dead_letters.labels(e.reason).inc(),
+            What.BATCH_STARTED: self._batch_started,
+            What.QUEUED: lambda e: self._queue.labels(e.kind).observe(e.seconds),
+            What.ANSWERED: lambda e: self._engine.labels(e.kind).observe(e.seconds),
+            What.COMMITTED: lambda e: self._commit.observe(e.seconds),
+            What.COMMIT_FAILED: lambda e: self._commit_failures.labels(e.reason).inc(),
+            What.RETRY: lambda e: self._retries.labels(e.kind).inc(),
+            What.JOB_FAILED: lambda e: self._jobs_failed.labels(e.kind).inc(),
+            What.UNGROUNDED: lambda e: self._ungrounded.labels(e.kind).inc(e.count),
+            What.OPENED: lambda e: self._lanes.labels(e.topic).inc(),
+            What.CLOSED: lambda e: self._lanes.labels(e.topic).dec(),
+            What.PAUSED: lambda e: self._paused.set(e.count),
+            What.LOAD: self._loaded,
+            What.BATCHES: lambda e: self._running.set(e.count),
+            What.WAITING: lambda e: self._waiting.set(e.count),
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Count one event."""
+        if record := self._on.get(event.what):
+            record(event)
+
+    def _batch_started(self, event: Event) -> None:
+        self._batches.labels(event.reason).inc()
+        self._items.observe(event.count)
+        self._fill.observe(event.ratio)
+
+    def _loaded(self, event: Event) -> None:
+        self._tokens.set(event.count)
+        self._load.set(event.ratio)

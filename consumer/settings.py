@@ -1,0 +1,248 @@
+"""The settings: one frozen model in sections, and this program's only reader of the environment."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from consumer.errors import ConfigError
+from schemas.connection import KafkaConnection
+from schemas.topics import KeyPartitioner, TopicNames
+
+MEAN_OVER_REVIEWS = 50
+CHARACTERS_PER_TOKEN = 3.5
+
+PRESETS = {
+    "24gb": {"max_tokens_per_batch": 3000, "min_batch_size": 10, "max_batch_size": 80, "max_concurrent_batches": 15},
+    "40gb": {"max_tokens_per_batch": 6000, "min_batch_size": 10, "max_batch_size": 150, "max_concurrent_batches": 30},
+}
+
+
+class Batches(BaseSettings):
+    """Micro-batches: variables `VLLM_...`. A variable set by hand wins over the preset."""
+
+    model_config = SettingsConfigDict(env_prefix="VLLM_", frozen=True, extra="ignore")
+
+    preset: Literal["24gb", "40gb"] | None = Field(None, description="Limits that suit a GPU's memory.")
+    max_tokens_per_batch: int = Field(4000, ge=1000, le=1_000_000, description="Tokens a micro-batch may hold.")
+    min_batch_size: int = Field(10, ge=1, description="Items that are worth a batch after the short linger.")
+    max_batch_size: int = Field(100, ge=1, le=10_000, description="Items a micro-batch may hold.")
+    default_batch_size: int = Field(50, ge=1, description="Batch size where no review tells a better one.")
+    max_concurrent_batches: int = Field(20, ge=1, le=10_000, description="Micro-batches that run at once.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {**PRESETS.get(str(given.get("preset")), {}), **given}
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_batch_size > self.max_batch_size:
+            msg = f"VLLM_MIN_BATCH_SIZE={self.min_batch_size} is above VLLM_MAX_BATCH_SIZE={self.max_batch_size}"
+            raise ValueError(msg)
+        return self
+
+    def calculate_dynamic_batch_size(self, reviews: Sequence[str], max_tokens_per_batch: int | None = None) -> int:
+        """How many reviews of this length fit the token budget, within min_batch_size to max_batch_size.
+
+        The mean length in characters of the first 50 reviews, 3.5 characters a token, a review at least one token;
+        no reviews: default_batch_size.
+        """
+        if not reviews:
+            return self.default_batch_size
+        sample = reviews[:MEAN_OVER_REVIEWS]
+        tokens = max(1.0, sum(map(len, sample)) / len(sample) / CHARACTERS_PER_TOKEN)
+        budget = self.max_tokens_per_batch if max_tokens_per_batch is None else max_tokens_per_batch
+        return min(max(int(budget / tokens), self.min_batch_size), self.max_batch_size)
+
+
+class EngineChoice(BaseSettings):
+    """Which engine answers."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    engine: Literal["auto", "local"] = Field("auto", description="`local` is the embedded default: CPU, no downloads.")
+    engine_request_timeout_seconds: float = Field(120, gt=0, le=86_400, description="Bound on one item in the engine.")
+
+
+class Delivery(BaseSettings):
+    """What is promised about each record, and how a partition changes hands."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    kafka_group_id: str = Field("review-consumer", min_length=1, description="The consumer group.")
+    delivery: Literal["at_least_once"] = Field("at_least_once", description="Outputs first, then the offset.")
+    key_partitioner: KeyPartitioner = Field(KeyPartitioner.MURMUR2, description="How upstream places keys.")
+    revoke_drain_seconds: float = Field(20, gt=0, le=600, description="Bound on committing what is done on revocation.")
+    shutdown_timeout_seconds: float = Field(30, gt=0, le=600, description="Bound on the whole stop.")
+    kafka_session_timeout_seconds: float = Field(45, ge=6, le=600, description="Silence after which a member is out.")
+
+
+class Lanes(BaseSettings):
+    """Bounds on what is in flight per partition, and how long items wait for company."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    lane_max_records: int = Field(2000, ge=1, le=1_000_000, description="Unfinished records of one partition.")
+    lane_max_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Their bytes.")
+    poll_max_records: int = Field(500, ge=1, le=100_000, description="Records of one poll.")
+    linger_seconds: float = Field(0.02, ge=0, le=60, description="Wait of a batch that has its minimum of items.")
+    linger_max_seconds: float = Field(0.2, ge=0, le=60, description="Longest wait of an item for company.")
+    priority_aging_seconds: float = Field(5, gt=0, le=3600, description="Wait after which an item rises one class.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.linger_seconds > self.linger_max_seconds:
+            msg = f"LINGER_SECONDS={self.linger_seconds} is above LINGER_MAX_SECONDS={self.linger_max_seconds}"
+            raise ValueError(msg)
+        if self.poll_max_records > self.lane_max_records:
+            msg = f"POLL_MAX_RECORDS={self.poll_max_records} is above LANE_MAX_RECORDS={self.lane_max_records}"
+            raise ValueError(msg)
+        return self
+
+
+class Retries(BaseSettings):
+    """How an engine's transient error is tried again: variables `RETRY_...`."""
+
+    model_config = SettingsConfigDict(env_prefix="RETRY_", frozen=True, extra="ignore")
+
+    max_attempts: int = Field(5, ge=1, le=100, description="Attempts before an item is a dead letter.")
+    base_seconds: float = Field(0.2, gt=0, le=60, description="Pause before the second attempt.")
+    max_seconds: float = Field(30, gt=0, le=3600, description="Longest pause.")
+
+
+class Jobs(BaseSettings):
+    """When a restaurant's summary and strengths are made anew."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    summary_min_reviews: int = Field(10, ge=1, description="New reviews that make a summary due.")
+    summary_max_age_seconds: float = Field(600, gt=0, description="Age of a new review that makes a summary due.")
+    strength_refresh_members: int = Field(5, ge=1, description="Changed summaries of others that make strengths due.")
+    output_language: Literal["auto", "ko", "en"] = Field("auto", description="`auto`: the reviews' majority language.")
+
+
+class Service(BaseSettings):
+    """The process."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    metrics_port: int = Field(9464, ge=0, le=65_535, description="/metrics, /livez, /readyz; 0 for none.")
+    log_format: Literal["human", "json"] = Field("human", description="How a log line looks.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least that is logged.")
+
+
+class Settings(BaseModel):
+    """Everything that can be set. Each leaf has one environment variable: see `entries`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kafka: KafkaConnection
+    delivery: Delivery
+    topics: TopicNames
+    engine: EngineChoice
+    batches: Batches
+    lanes: Lanes
+    retries: Retries
+    jobs: Jobs
+    service: Service
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load() -> Settings:
+    """Read the environment. Raises ConfigError that names every wrong variable, its value and what is allowed."""
+    problems: list[str] = []
+    sections = {name: _section(_type_of(name), problems) for name in Settings.model_fields}
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return Settings.model_validate(sections)
+
+
+def require_bootstrap_servers(settings: Settings) -> str:
+    """Return the brokers' address. Raises ConfigError where none is set."""
+    if not settings.kafka.bootstrap_servers:
+        raise ConfigError(
+            "KAFKA_BOOTSTRAP_SERVERS is not set: give the brokers as host:port, such as localhost:9092 "
+            "(`make kafka` starts one for development)"
+        )
+    return settings.kafka.bootstrap_servers
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the table of settings."""
+
+    variable: str
+    value: str
+    source: str
+    default: str
+    description: str
+
+
+def entries(settings: Settings) -> Iterator[Entry]:
+    """Every setting: its variable, effective value (secrets masked), where that comes from, its default and meaning."""
+    for section_name in Settings.model_fields:
+        section: BaseSettings = getattr(settings, section_name)
+        for name, field in type(section).model_fields.items():
+            value, variable = getattr(section, name), _variable(type(section), name)
+            yield Entry(
+                variable=variable,
+                value=_shown(value),
+                source=_source(section, name, variable),
+                default=_shown(field.default),
+                description=field.description or "",
+            )
+
+
+def _type_of(section: str) -> type[BaseSettings]:
+    annotation = Settings.model_fields[section].annotation
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseSettings)):
+        raise TypeError(section)
+    return annotation
+
+
+def _section(section: type[S], problems: list[str]) -> S | None:
+    try:
+        return section()
+    except ValidationError as error:
+        problems.extend(_problem(section, e) for e in error.errors(include_url=False))
+        return None
+
+
+def _problem(section: type[BaseSettings], error: ErrorDetails) -> str:
+    if not error["loc"]:  # a rule over several fields: its message names them
+        return error["msg"].removeprefix("Value error, ")
+    name = str(error["loc"][0])
+    variable = _variable(section, name)
+    secret = "Secret" in str(section.model_fields[name].annotation) if name in section.model_fields else True
+    shown = "(secret)" if secret else repr(os.environ.get(variable, error["input"]))
+    return f"{variable}={shown}: {error['msg']}"
+
+
+def _variable(section: type[BaseSettings], name: str) -> str:
+    return f"{section.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def _source(section: BaseSettings, name: str, variable: str) -> str:
+    if any(key.upper() == variable for key in os.environ):
+        return "environment"
+    if isinstance(section, Batches) and name in PRESETS.get(section.preset or "", {}):
+        return f"preset {section.preset}"
+    return "default"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return "********"
+    if isinstance(value, Path):
+        return str(value)
+    return str(value)

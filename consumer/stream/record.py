@@ -1,0 +1,67 @@
+"""Records as the stream sees them: what comes in, and what goes out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Record(Protocol):
+    """A delivered record; aiokafka's own fits as it is."""
+
+    @property
+    def topic(self) -> str:
+        """Topic."""
+
+    @property
+    def partition(self) -> int:
+        """Partition."""
+
+    @property
+    def offset(self) -> int:
+        """Offset."""
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since 1970."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Key, as bytes."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Value, as bytes."""
+
+    @property
+    def headers(self) -> Headers:
+        """Headers, in order; names may repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A record to publish. A null value is a tombstone."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    place: int | bytes | None
+    """A partition number, or the bytes whose murmur2 decides; None: any partition."""
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp: int | None = None
+    """Milliseconds since 1970; None: now."""
+
+
+def size_of(record: Record) -> int:
+    """Bytes a record holds in memory, nearly."""
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers

@@ -1,0 +1,286 @@
+"""The fold: what each review, edit, delete and repeat does to a restaurant's state. Pure, in offset order."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Protocol
+
+from schemas.base import Sentiment, id_text
+from schemas.events import ReviewEvent
+from schemas.findings import Aspect
+from schemas.results import Outcome
+
+MAX_TEXT = 4000
+"""Characters of a review that are kept for its summary: with the rest of its state below 64 KiB in any script."""
+
+Supports = tuple[tuple[str, str], ...]
+"""(polarity, aspect) pairs of the summary that a review stands behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewState:
+    """What is kept of one review: `V|restaurant|review`."""
+
+    review_id: str | int
+    version: int | None
+    timestamp: int
+    """Of its record, in milliseconds: decides about replayed records."""
+    content_hash: bytes | None
+    """None once deleted: the mark that keeps a late original dead."""
+    label: Sentiment | None = None
+    score: float | None = None
+    text: str | None = None
+    """Until it is summarised."""
+    supports: Supports = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryState:
+    """The last summary as it stands, retractions taken out."""
+
+    overall: str
+    positive: tuple[Aspect, ...]
+    negative: tuple[Aspect, ...]
+    language: str
+    version: int
+    group: str | None
+    """Under which it was published."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestaurantState:
+    """What is kept of one restaurant: `R|restaurant`. Bounded."""
+
+    restaurant_id: str | int
+    positive: int = 0
+    negative: int = 0
+    neutral: int = 0
+    group: str | None = None
+    pending: int = 0
+    """Reviews that no summary has read."""
+    pending_since: float | None = None
+    """When the first of them was folded, seconds since 1970; None where there are none."""
+    summary: SummaryState | None = None
+
+    @property
+    def total(self) -> int:
+        """Reviews that stand."""
+        return self.positive + self.negative + self.neutral
+
+
+class Store(Protocol):
+    """Where a lane's state lies. Restaurants and reviews are named by their ids as text."""
+
+    def restaurant(self, restaurant: str) -> RestaurantState | None:
+        """State of a restaurant, if any."""
+
+    def review(self, restaurant: str, review: str) -> ReviewState | None:
+        """State of a review, if any."""
+
+    def pending(self, restaurant: str, limit: int) -> list[ReviewState]:
+        """At most `limit` reviews that no summary has read, oldest first."""
+
+    def owing(self) -> Iterable[str]:
+        """Restaurants with pending reviews: what a lane that opens owes summaries to."""
+
+    def apply(self, changes: "Changes") -> None:
+        """Make a commit's changes visible, all at once."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a commit changes: the last value of each key."""
+
+    restaurants: dict[str, RestaurantState] = field(default_factory=dict)
+    reviews: dict[tuple[str, str], ReviewState] = field(default_factory=dict)
+
+
+class Staged:
+    """Reads through to the store; keeps the changes apart until their commit has succeeded."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.changes = Changes()
+
+    def restaurant(self, restaurant: str) -> RestaurantState | None:
+        """The restaurant's state with the staged changes."""
+        return self.changes.restaurants.get(restaurant) or self._store.restaurant(restaurant)
+
+    def review(self, restaurant: str, review: str) -> ReviewState | None:
+        """The review's state with the staged changes."""
+        return self.changes.reviews.get((restaurant, review)) or self._store.review(restaurant, review)
+
+    def stands(self, restaurant: str, read: ReviewState) -> bool:
+        """Whether a review is still as a summary read it, and still waits for one."""
+        now = self.review(restaurant, id_text(read.review_id))
+        return now is not None and now.text is not None and now.content_hash == read.content_hash
+
+    def retire(self, restaurant: str, read: Sequence[ReviewState], supports: Mapping[str, Supports]) -> None:
+        """Stage that a summary has read these reviews, all of which stand: their text goes, what they support stays."""
+        for review in read:
+            key = id_text(review.review_id)
+            current = self.review(restaurant, key) or review
+            self.put_review(restaurant, replace(current, text=None, supports=supports.get(key, ())))
+        if (state := self.restaurant(restaurant)) is not None:
+            self.put_restaurant(restaurant, _less_pending(state, len(read)))
+
+    def put_restaurant(self, restaurant: str, state: RestaurantState) -> None:
+        """Stage a restaurant's new state."""
+        self.changes.restaurants[restaurant] = state
+
+    def put_review(self, restaurant: str, state: ReviewState) -> None:
+        """Stage a review's new state."""
+        self.changes.reviews[restaurant, id_text(state.review_id)] = state
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the engine found: null score where it gives no probability."""
+
+    sentiment: Sentiment
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One review event with what its record says of it."""
+
+    event: ReviewEvent
+    timestamp: int
+    """Of the record, milliseconds since 1970."""
+    replayed: bool = False
+    """Came back from the dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What is to be said of an event: its outcome and the label that stands."""
+
+    outcome: Outcome
+    label: Label | None = None
+
+
+def fold(staged: Staged, arrival: Arrival, label: Label | None, now: float) -> Folded:
+    """Fold one event into the staged state; `label` is None exactly for a deletion. `now`: seconds since 1970."""
+    event = arrival.event
+    key = id_text(event.restaurant_id)
+    restaurant = staged.restaurant(key) or RestaurantState(event.restaurant_id)
+    before = staged.review(key, id_text(event.review_id))
+    if before is not None and (settled := _settled(before, arrival)):
+        if settled.outcome == "duplicate" and _is_newer(before, event):
+            staged.put_review(key, replace(before, version=event.version))  # or a late middle version would win
+        _take_group(staged, key, restaurant, event)
+        return settled
+    after = _review(event, arrival.timestamp, label, before)
+    restaurant = _counted(_retracted(restaurant, before), after, now)
+    staged.put_review(key, after)
+    _take_group(staged, key, restaurant, event)
+    return Folded("deleted") if label is None else Folded("analyzed", label)
+
+
+def content_hash(content: str) -> bytes:
+    """Tells whether two contents are the same."""
+    return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _settled(before: ReviewState, arrival: Arrival) -> Folded | None:
+    """The answer for an event that changes nothing, or None."""
+    event = arrival.event
+    standing = Label(before.label, before.score) if before.label else None
+    if _is_older(before, arrival):
+        return Folded("superseded", standing)
+    if before.content_hash is None:
+        return Folded("deleted") if event.content is None else None
+    if event.content is not None and before.content_hash == content_hash(event.content):
+        return Folded("duplicate", standing)
+    return None
+
+
+def _is_older(before: ReviewState, arrival: Arrival) -> bool:
+    version = arrival.event.version
+    if version is not None and before.version is not None and version != before.version:
+        return version < before.version
+    if before.content_hash is None and arrival.event.content is not None:
+        return True  # a late original of a deleted review stays dead
+    return arrival.replayed and arrival.timestamp < before.timestamp
+
+
+def _is_newer(before: ReviewState, event: ReviewEvent) -> bool:
+    return event.version is not None and (before.version is None or event.version > before.version)
+
+
+def _review(event: ReviewEvent, timestamp: int, label: Label | None, before: ReviewState | None) -> ReviewState:
+    version = event.version if event.version is not None or before is None else before.version
+    if event.content is None or label is None:
+        return ReviewState(event.review_id, version, timestamp, content_hash=None)
+    return ReviewState(
+        event.review_id,
+        version,
+        timestamp,
+        content_hash(event.content),
+        label.sentiment,
+        label.score,
+        text=event.content[:MAX_TEXT],
+    )
+
+
+def _counted(restaurant: RestaurantState, review: ReviewState, now: float) -> RestaurantState:
+    if review.label is None:
+        return restaurant
+    since = restaurant.pending_since if restaurant.pending else now
+    return replace(_add(restaurant, review.label, 1), pending=restaurant.pending + 1, pending_since=since)
+
+
+def _retracted(restaurant: RestaurantState, review: ReviewState | None) -> RestaurantState:
+    """Take a review's label, its support and its quotes out."""
+    if review is None or review.label is None:
+        return restaurant
+    restaurant = _add(restaurant, review.label, -1)
+    if review.text is not None:
+        return _less_pending(restaurant, 1)
+    if restaurant.summary is None:
+        return restaurant
+    summary = restaurant.summary
+    return replace(
+        restaurant,
+        summary=replace(
+            summary,
+            positive=without_review(summary.positive, "positive", review),
+            negative=without_review(summary.negative, "negative", review),
+        ),
+    )
+
+
+def without_review(aspects: Iterable[Aspect], polarity: str, review: ReviewState) -> tuple[Aspect, ...]:
+    """The aspects less this review's support and quotes; an aspect nobody supports is gone."""
+    supported = {aspect for p, aspect in review.supports if p == polarity}
+    review_id = id_text(review.review_id)
+    left: list[Aspect] = []
+    for aspect in aspects:
+        count = aspect.support_count - (aspect.aspect in supported)
+        evidence = tuple(e for e in aspect.evidence if e.review_id is None or id_text(e.review_id) != review_id)
+        if count > 0:
+            left.append(aspect.model_copy(update={"support_count": count, "evidence": evidence}))
+    return tuple(left)
+
+
+def _add(restaurant: RestaurantState, label: Sentiment, count: int) -> RestaurantState:
+    match label:
+        case Sentiment.POSITIVE:
+            return replace(restaurant, positive=restaurant.positive + count)
+        case Sentiment.NEGATIVE:
+            return replace(restaurant, negative=restaurant.negative + count)
+        case Sentiment.NEUTRAL:
+            return replace(restaurant, neutral=restaurant.neutral + count)
+
+
+def _less_pending(restaurant: RestaurantState, count: int) -> RestaurantState:
+    pending = restaurant.pending - count
+    return replace(restaurant, pending=pending, pending_since=restaurant.pending_since if pending else None)
+
+
+def _take_group(staged: Staged, key: str, restaurant: RestaurantState, event: ReviewEvent) -> None:
+    """Stage the restaurant, with the latest non-null group."""
+    if event.comparison_group and event.comparison_group != restaurant.group:
+        restaurant = replace(restaurant, group=event.comparison_group)
+    staged.put_restaurant(key, restaurant)

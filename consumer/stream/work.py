@@ -1,0 +1,68 @@
+"""The unit that the batcher packs, and what several of them weigh."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Rank(IntEnum):
+    """Classes of urgency, most urgent first. Jobs (summaries, strengths) rank below fresh reviews."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+    JOB = 3
+
+
+@dataclass(slots=True, eq=False)
+class Item(Generic[T]):
+    """One item of work. Identity is the object itself: equal contents are still two items.
+
+    Its fields must not change while it waits in a batcher.
+    """
+
+    payload: T
+    restaurant: str
+    """Turns are taken by restaurant."""
+    rank: Rank
+    own_tokens: int
+    """Tokens it weighs by itself: prompt without the shared prefix, plus the output it may produce."""
+    prefix: str = ""
+    prefix_tokens: int = 0
+    """Paid once a batch for each different prefix."""
+    enqueued_at: float = 0.0
+    """Seconds on the caller's clock; set by the batcher."""
+
+    @property
+    def alone_tokens(self) -> int:
+        """Tokens of a batch that holds this item only."""
+        return self.own_tokens + self.prefix_tokens
+
+
+class Weight:
+    """Tokens of a set of items: the own tokens of each, and each distinct prefix once. Every change takes O(1)."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self._sharers: dict[tuple[str, int], int] = {}  # items by their prefix
+
+    def added_by(self, item: Item[T]) -> int:
+        """Tokens that the set gains by one more item."""
+        shared = (item.prefix, item.prefix_tokens) in self._sharers
+        return item.own_tokens if shared else item.alone_tokens
+
+    def add(self, item: Item[T]) -> None:
+        """Count the item in."""
+        self.tokens += self.added_by(item)
+        prefix = (item.prefix, item.prefix_tokens)
+        self._sharers[prefix] = self._sharers.get(prefix, 0) + 1
+
+    def remove(self, item: Item[T]) -> None:
+        """Count out an item that was counted in; its prefix goes with the last that shares it."""
+        prefix = (item.prefix, item.prefix_tokens)
+        self._sharers[prefix] -= 1
+        if not self._sharers[prefix]:
+            del self._sharers[prefix]
+        self.tokens -= self.added_by(item)

@@ -1,0 +1,109 @@
+"""Metrics, health and their pages; a listener that fails stops nothing."""
+
+import logging
+import socket
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from consumer.errors import ConfigError
+from consumer.hooks.events import Event, Hooks, What
+from consumer.hooks.health import Health
+from consumer.hooks.http import serving
+from consumer.hooks.logs import log_listener
+from consumer.hooks.metrics import Metrics
+
+
+def test_a_failing_listener_stops_nothing_and_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The others still hear every event."""
+    heard: list[Event] = []
+
+    def broken(_: Event) -> None:
+        raise RuntimeError("no disk")
+
+    hooks = Hooks([broken, heard.append])
+    hooks(Event(What.RETRY))
+    hooks(Event(What.RETRY))
+    assert len(heard) == 2
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("what", list(What))
+def test_every_event_can_be_counted_and_logged(what: What) -> None:
+    """No kind makes a listener fail."""
+    event = Event(what, "restaurant.reviews", 1, "sentiment", "analyzed", 2, 0.5, 0.5, "why")
+    Metrics(CollectorRegistry())(event)
+    log_listener()(event)
+
+
+def test_the_metrics_count(caplog: pytest.LogCaptureFixture) -> None:
+    """A few that operators will look at first."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics(Event(What.RECEIVED, "restaurant.reviews", count=500))
+    metrics(Event(What.RESULT, kind="sentiment", reason="analyzed"))
+    metrics(Event(What.DEAD_LETTER, reason="not_json"))
+    metrics(Event(What.BATCH_STARTED, reason="full_tokens", count=40, ratio=0.9))
+    metrics(Event(What.LOAD, count=3000, ratio=0.5))
+    name = "review_consumer_"
+    assert registry.get_sample_value(f"{name}records_total", {"topic": "restaurant.reviews"}) == 500
+    assert registry.get_sample_value(f"{name}results_total", {"kind": "sentiment", "outcome": "analyzed"}) == 1
+    assert registry.get_sample_value(f"{name}dead_letters_total", {"reason": "not_json"}) == 1
+    assert registry.get_sample_value(f"{name}batch_items_sum") == 40
+    assert registry.get_sample_value(f"{name}in_flight_tokens") == 3000
+    with caplog.at_level(logging.INFO, "consumer.events"):
+        log_listener()(Event(What.DEAD_LETTER, "restaurant.reviews", 3, reason="not_json", detail="why"))
+    assert "dead letter" in caplog.text
+
+
+def _get(port: int, path: str) -> tuple[int, bytes]:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_the_pages_tell_the_truth() -> None:
+    """Alive while the loop turns, ready while records are taken, each with its reasons."""
+    now = [0.0]
+    health, registry = Health(lambda: now[0], stall_seconds=60), CollectorRegistry()
+    Metrics(registry)
+    with serving(_free_port(), registry, health) as port:
+        assert _get(port, "/readyz") == (503, b'{"ok":false,"reasons":["starting"]}')
+        health.not_ready()
+        assert _get(port, "/readyz") == (200, b'{"ok":true,"reasons":[]}')
+        assert _get(port, "/livez")[0] == 200
+        now[0] = 61.0
+        assert _get(port, "/livez") == (503, b'{"ok":false,"reasons":["the poll loop has stood for 61 s"]}')
+        health.polled()
+        assert _get(port, "/livez")[0] == 200
+        assert b"review_consumer_waiting_items" in _get(port, "/metrics")[1]
+        assert _get(port, "/other")[0] == 404
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    """With what can be done about it."""
+    health, registry = Health(lambda: 0.0, 60), CollectorRegistry()
+    with (
+        serving(_free_port(), registry, health) as port,
+        pytest.raises(ConfigError, match=f"METRICS_PORT={port}"),
+        serving(port, registry, health),
+    ):
+        pass
+
+
+def test_port_0_serves_nothing() -> None:
+    """For the demo, and for many members on one host."""
+    with serving(0, CollectorRegistry(), Health(lambda: 0.0, 60)) as port:
+        assert port == 0

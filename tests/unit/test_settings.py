@@ -1,0 +1,136 @@
+"""Settings: defaults, presets, limits, messages, masked secrets; and the dynamic batch size by its rule."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.errors import ConfigError
+from consumer.settings import Batches, entries, load, require_bootstrap_servers
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of ours from outside."""
+    for entry in list(entries(load())):
+        monkeypatch.delenv(entry.variable, raising=False)
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    """Batches as the earlier system's users know them."""
+    batches = load().batches
+    assert (batches.max_tokens_per_batch, batches.min_batch_size, batches.max_batch_size) == (4000, 10, 100)
+    assert (batches.default_batch_size, batches.max_concurrent_batches) == (50, 20)
+
+
+@pytest.mark.parametrize(("preset", "limits"), [("24gb", (3000, 10, 80, 15)), ("40gb", (6000, 10, 150, 30))])
+def test_presets(monkeypatch: pytest.MonkeyPatch, preset: str, limits: tuple[int, ...]) -> None:
+    """A preset sets the four limits."""
+    monkeypatch.setenv("VLLM_PRESET", preset)
+    b = load().batches
+    assert (b.max_tokens_per_batch, b.min_batch_size, b.max_batch_size, b.max_concurrent_batches) == limits
+
+
+def test_a_variable_set_by_hand_wins_over_the_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the table says where each comes from."""
+    monkeypatch.setenv("VLLM_PRESET", "24gb")
+    monkeypatch.setenv("VLLM_MAX_BATCH_SIZE", "33")
+    settings = load()
+    assert (settings.batches.max_batch_size, settings.batches.max_tokens_per_batch) == (33, 3000)
+    sources = {entry.variable: entry.source for entry in entries(settings)}
+    assert sources["VLLM_MAX_BATCH_SIZE"] == "environment"
+    assert sources["VLLM_MAX_TOKENS_PER_BATCH"] == "preset 24gb"
+    assert sources["VLLM_DEFAULT_BATCH_SIZE"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("VLLM_MAX_BATCH_SIZE", "many", "valid integer"),
+        ("VLLM_MAX_TOKENS_PER_BATCH", "12", "greater than or equal to 1000"),
+        ("VLLM_PRESET", "12gb", "'24gb' or '40gb'"),
+        ("DELIVERY", "maybe", "'at_least_once'"),
+        ("ENGINE", "gpt", "'auto' or 'local'"),
+        ("LINGER_SECONDS", "-1", "greater than or equal to 0"),
+        ("METRICS_PORT", "70000", "less than or equal to 65535"),
+        ("KEY_PARTITIONER", "md5", "'murmur2', 'crc32' or 'any'"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS", "'SASL_SSL'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    """The variable's name, its value, and what is allowed."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert f"{variable}='{value}'" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wants to fix them one start at a time; rules over two settings name both."""
+    monkeypatch.setenv("VLLM_MIN_BATCH_SIZE", "20")
+    monkeypatch.setenv("VLLM_MAX_BATCH_SIZE", "10")
+    monkeypatch.setenv("POLL_MAX_RECORDS", "5000")
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert "VLLM_MIN_BATCH_SIZE=20 is above VLLM_MAX_BATCH_SIZE=10" in str(caught.value)
+    assert "POLL_MAX_RECORDS=5000 is above LANE_MAX_RECORDS=2000" in str(caught.value)
+
+
+def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the table nor in an error about their neighbours."""
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hunter2")
+    monkeypatch.setenv("KAFKA_SSL_PASSWORD", "hunter3")
+    shown = {entry.variable: entry.value for entry in entries(load())}
+    assert shown["KAFKA_SASL_PASSWORD"] == shown["KAFKA_SSL_PASSWORD"] == "********"
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert "hunter" not in str(caught.value)
+    assert "KAFKA_SASL_USERNAME" in str(caught.value)
+
+
+def test_an_address_is_asked_for() -> None:
+    """`run` needs it; other commands do not."""
+    with pytest.raises(ConfigError, match="KAFKA_BOOTSTRAP_SERVERS is not set"):
+        require_bootstrap_servers(load())
+
+
+def test_every_setting_has_one_variable_and_a_meaning() -> None:
+    """No two settings share a variable, none is undescribed, durations end in _SECONDS."""
+    found = list(entries(load()))
+    assert len({entry.variable for entry in found}) == len(found)
+    assert all(entry.description for entry in found)
+    assert not [e.variable for e in found if e.variable.endswith(("_MS", "_TIMEOUT", "_INTERVAL", "_AGE"))]
+
+
+def test_dynamic_batch_size_without_reviews_is_the_default() -> None:
+    """Nothing tells a better one."""
+    assert Batches().calculate_dynamic_batch_size([]) == 50
+
+
+@pytest.mark.parametrize(
+    ("reviews", "budget", "size"),
+    [
+        (["가" * 350], None, 40),  # 100 tokens each: 4000 / 100
+        (["가" * 350], 2000, 20),
+        (["가" * 35], None, 100),  # 400 fit: the maximum
+        (["가" * 7000], None, 10),  # 2 fit: the minimum
+        ([""] * 3, None, 100),  # at least one token each
+        (["a"], None, 100),
+        (["가" * 351], None, 39),  # 4000 / 100.29 = 39.9, whole ones only
+        (["가" * 350] * 50 + ["가" * 70_000] * 50, None, 40),  # only the first 50 count
+        (["가" * 100, "가" * 600], None, 40),  # the mean
+    ],
+)
+def test_dynamic_batch_size(reviews: list[str], budget: int | None, size: int) -> None:
+    """Mean characters of the first 50 / 3.5, into the budget, clamped."""
+    assert Batches().calculate_dynamic_batch_size(reviews, budget) == size
+
+
+@given(st.lists(st.text(max_size=200), max_size=80), st.none() | st.integers(1000, 8000))
+def test_dynamic_batch_size_stays_within_its_limits(reviews: list[str], budget: int | None) -> None:
+    """Whatever the reviews are."""
+    batches = Batches()
+    assert 10 <= batches.calculate_dynamic_batch_size(reviews, budget) <= 100
