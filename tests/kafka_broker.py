@@ -100,7 +100,7 @@ async def create_topic(bootstrap_servers: str, name: str, partitions: int, confi
             if code:
                 raise RuntimeError(f"topic {name} was refused with error {code}: {message}")
         async with asyncio.timeout(_TOPIC_SECONDS):
-            while not await _has_leaders(admin, name, partitions):  # noqa: ASYNC110 - the broker tells nobody
+            while not await _has_leaders(admin, name, partitions):
                 await asyncio.sleep(0.02)
     finally:
         await admin.close()

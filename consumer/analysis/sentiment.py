@@ -1,0 +1,49 @@
+"""From an engine's answer to the label of a review."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf, isnan
+from typing import Protocol
+
+from consumer.analysis.answers import InvalidAnswer
+from consumer.analysis.calibration import IDENTITY, Calibration
+from schemas.base import Sentiment
+
+
+class Labelled(Protocol):
+    """What is read of an engine's answer."""
+
+    @property
+    def label_logprobs(self) -> Mapping[Sentiment, float] | None:
+        """Natural logarithms, of the labels that the engine knows."""
+
+    @property
+    def label(self) -> Sentiment | None:
+        """The label alone, from an engine that gives no log-probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A review's label and its probability; None where the engine gives none."""
+
+    label: Sentiment
+    score: float | None
+
+
+def read_sentiment(answer: Labelled, calibration: Calibration = IDENTITY) -> Verdict:
+    """The most probable label; equal ones: positive, negative, neutral in this order. Raises InvalidAnswer."""
+    if answer.label_logprobs:
+        probabilities = calibration.apply(_checked(answer.label_logprobs))
+        label = max(Sentiment, key=lambda label: probabilities.get(label, -1.0))
+        return Verdict(label, min(1.0, max(0.0, probabilities[label])))
+    if answer.label is not None:
+        return Verdict(answer.label, None)
+    raise InvalidAnswer("the engine gave neither log-probabilities nor a label")
+
+
+def _checked(logprobs: Mapping[Sentiment, float]) -> Mapping[Sentiment, float]:
+    """Minus infinity is a fair answer for some labels, not for all; NaN and plus infinity for none."""
+    values = logprobs.values()
+    if any(isnan(value) or value == inf for value in values) or all(value == -inf for value in values):
+        raise InvalidAnswer("the log-probabilities are not finite")
+    return logprobs

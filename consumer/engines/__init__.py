@@ -1,0 +1,1 @@
+"""The engines: one contract, one adapter each."""

@@ -1,0 +1,1 @@
+"""Kafka: source, publisher, admin. aiokafka is imported here, and its errors are translated here, once."""

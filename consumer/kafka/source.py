@@ -1,0 +1,186 @@
+"""The consuming side: polling, assignment, pauses, and the committed offsets."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
+
+from consumer.errors import ConfigError, Fenced, RetryLater
+from consumer.kafka.assignor import sticky_assignor
+from consumer.stream.record import Partition, Record
+from schemas.connection import KafkaConnection
+
+MAX_FETCH_BYTES = 1024 * 1024
+REBALANCE_MARGIN_SECONDS = 15.0
+"""What a rebalance needs beside the drain: finding out, leaving, joining."""
+
+
+class Assignment(Protocol):
+    """Who works on the partitions."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """Partitions are this member's, paused. Called without a pause for other tasks."""
+
+    async def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Partitions are about to be given up: commit what is done, and return in bounded time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """How a member behaves in its group; seconds."""
+
+    group_id: str
+    delivery: str
+    session_timeout: float
+    drain: float
+    max_poll_records: int
+    """Of one poll, over all partitions."""
+
+
+class Source:
+    """One member of the consumer group. Every call but `poll` is bounded by the connection's request time-out."""
+
+    def __init__(
+        self, connection: KafkaConnection, membership: Membership, topics: Sequence[str], assignment: Assignment
+    ) -> None:
+        self._timeout = connection.request_timeout_seconds
+        self._topics = list(topics)
+        self._listener = _Listener(self, assignment)
+        self._options = _options(connection, membership)
+        self._consumer: Any = None
+
+    async def start(self) -> None:
+        """Join the group. Raises ConfigError when no broker answers or the credentials are refused."""
+        self._consumer = AIOKafkaConsumer(**self._options)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._consumer.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self.stop()
+            raise ConfigError(
+                f"no broker at KAFKA_BOOTSTRAP_SERVERS={self._options['bootstrap_servers']} could be used "
+                f"within {self._timeout:g} s: {error or type(error).__name__}"
+            ) from None
+        self._consumer.subscribe(self._topics, listener=self._listener)
+
+    async def stop(self) -> None:
+        """Leave the group. Drain first: the revocation callback does not run here. Safe to call twice."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await consumer.stop()
+            except (KafkaError, TimeoutError):
+                return  # the session time-out removes the member in our place
+
+    async def poll(self, timeout_seconds: float) -> Mapping[Partition, Sequence[Record]]:
+        """The next records, in offset order per partition. Must not be cancelled (aiokafka then stops its checks)."""
+        try:
+            records = await self._consumer.getmany(timeout_ms=int(timeout_seconds * 1000))
+        except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
+            raise ConfigError(f"this member may not read: {error}; see the ACLs in the README") from None
+        return {Partition(tp.topic, tp.partition): batch for tp, batch in records.items()}
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Stop fetching from partitions; those that are not ours are left out."""
+        self._consumer.pause(*self._ours(partitions))
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        """Fetch from partitions again; those that are not ours are left out."""
+        self._consumer.resume(*self._ours(partitions))
+
+    def paused(self) -> frozenset[Partition]:
+        """Partitions of ours that are paused."""
+        return frozenset(Partition(tp.topic, tp.partition) for tp in self._consumer.paused())
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """The next record delivered of `partition` is the first at or after `offset`."""
+        self._consumer.seek(_tp(partition), offset)
+
+    async def position(self, partition: Partition) -> int:
+        """Offset of the next record to be delivered."""
+        offset: int = await self._bounded(self._consumer.position(_tp(partition)))
+        return offset
+
+    async def committed(self, partition: Partition) -> int | None:
+        """The group's committed offset, None where there is none."""
+        offset: int | None = await self._bounded(self._consumer.committed(_tp(partition)))
+        return offset
+
+    async def beginning(self, partition: Partition) -> int:
+        """The first offset that the topic still holds."""
+        offsets: dict[TopicPartition, int] = await self._bounded(self._consumer.beginning_offsets([_tp(partition)]))
+        return offsets[_tp(partition)]
+
+    async def commit(self, partition: Partition, offset: int) -> None:
+        """Commit one offset. Raises Fenced when the partition is no longer ours, RetryLater where a retry may help."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._consumer.commit({_tp(partition): offset})
+        except (CommitFailedError, IllegalStateError) as error:
+            raise Fenced(str(error)) from None
+        except (KafkaError, TimeoutError) as error:
+            raise RetryLater(f"{type(error).__name__}: {error}") from None
+
+    async def partition_count(self, topic: str) -> int:
+        """Partitions of a topic, 0 where it does not exist."""
+        found = await self._bounded(self._consumer._client._wait_on_metadata(topic))  # noqa: SLF001 - no public call
+        return len(found)
+
+    async def _bounded(self, call: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await call
+        except IllegalStateError as error:
+            raise Fenced(str(error)) from None
+        except (KafkaConnectionError, KafkaError, TimeoutError) as error:
+            raise RetryLater(f"{type(error).__name__}: {error}") from None
+
+    def _ours(self, partitions: Sequence[Partition]) -> list[TopicPartition]:
+        assigned = self._consumer.assignment()
+        return [tp for tp in map(_tp, partitions) if tp in assigned]
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
+    def __init__(self, source: Source, assignment: Assignment) -> None:
+        self._source, self._assignment = source, assignment
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        # Pausing comes first and nothing is awaited: records can arrive before this callback has returned.
+        partitions = [Partition(tp.topic, tp.partition) for tp in sorted(assigned)]
+        self._source.pause(partitions)
+        self._assignment.assigned(partitions)
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._assignment.revoked([Partition(tp.topic, tp.partition) for tp in sorted(revoked)])
+
+
+def _options(connection: KafkaConnection, membership: Membership) -> dict[str, Any]:
+    rebalance = membership.drain + REBALANCE_MARGIN_SECONDS
+    return connection.client_options() | {
+        "group_id": membership.group_id,
+        "client_id": membership.group_id,
+        "partition_assignment_strategy": [sticky_assignor(membership.delivery)],
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "max_poll_records": membership.max_poll_records,
+        "max_partition_fetch_bytes": MAX_FETCH_BYTES,
+        "session_timeout_ms": int(membership.session_timeout * 1000),
+        "heartbeat_interval_ms": int(membership.session_timeout * 1000 / 10),
+        "rebalance_timeout_ms": int(max(rebalance, membership.session_timeout) * 1000),
+    }
+
+
+def _tp(partition: Partition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.partition)

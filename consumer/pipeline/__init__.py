@@ -1,0 +1,1 @@
+"""The short async shell that joins source, lanes, batcher, engine and publisher."""

@@ -1,0 +1,85 @@
+"""Results and dead letters as records, with their CloudEvents headers (Kafka's binary mode)."""
+
+from datetime import UTC, datetime
+
+from consumer.errors import DeadLetter
+from consumer.stream.record import Output, Record
+from schemas.base import WireModel
+from schemas.codec import encode
+
+SERVICE = "review-consumer"
+TYPE_PREFIX = "restaurant"
+DLQ_PREFIX = "dlq."
+ATTEMPTS = "dlq.attempts"
+
+Marks = tuple[tuple[str, bytes], ...]
+"""Headers of a record that we make."""
+
+
+def ce_id_of_record(record: Record, kind: str) -> str:
+    """`{source topic}/{partition}/{offset}/{kind}`: the same on redelivery."""
+    return f"{record.topic}/{record.partition}/{record.offset}/{kind}"
+
+
+def ce_id_of_job(topic: str, key: bytes, version: int) -> str:
+    """`{topic}/{key}/{version}`, for a job's output."""
+    return f"{topic}/{key.decode('utf-8', 'replace')}/{version}"
+
+
+def trace_of(record: Record) -> Marks:
+    """The `traceparent` that came in, to go out again."""
+    return tuple((name, value) for name, value in record.headers if name == "traceparent")[:1]
+
+
+def headers(
+    ce_id: str, kind: str, now: float, trace: tuple[tuple[str, bytes], ...] = ()
+) -> tuple[tuple[str, bytes], ...]:
+    """CloudEvents' attributes of a result of `kind`, made at `now` (seconds since 1970)."""
+    moment = datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z")
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", ce_id.encode()),
+        ("ce_type", f"{TYPE_PREFIX}.{kind}.v1".encode()),
+        ("ce_source", SERVICE.encode()),
+        ("ce_time", moment.encode()),
+        ("content-type", b"application/json"),
+        *trace,
+    )
+
+
+def result(topic: str, key: bytes, value: WireModel, place: int | bytes, marks: Marks) -> Output:
+    """A result as a record."""
+    return Output(topic, key, encode(value), place, marks)
+
+
+def tombstone(topic: str, key: bytes, place: int | bytes) -> Output:
+    """What removes a key from a compacted topic."""
+    return Output(topic, key, None, place)
+
+
+def dead_letter(topic: str, record: Record, fault: DeadLetter, attempts: int, now: float) -> Output:
+    """The record as it came, byte for byte, and why it is here. Attempts of earlier lives are added up."""
+    source = f"{record.topic}/{record.partition}/{record.offset}"
+    moment = datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z")
+    kept = tuple((name, value) for name, value in record.headers if not name.startswith(DLQ_PREFIX))
+    added = {
+        "dlq.reason": fault.reason,
+        "dlq.error": str(fault)[:1000],
+        ATTEMPTS: str(attempts + earlier_attempts(record)),
+        "dlq.source": source,
+        "dlq.failed_at": moment,
+        "dlq.service": SERVICE,
+    }
+    marks = tuple((name, text.encode("utf-8", "replace")) for name, text in added.items())
+    return Output(topic, record.key, record.value, record.key, kept + marks, record.timestamp)
+
+
+def earlier_attempts(record: Record) -> int:
+    """Attempts that a replayed record brings along; 0 for a record that comes for the first time."""
+    value = next((v for name, v in record.headers if name == ATTEMPTS), b"0")
+    return int(value) if value.isdigit() and len(value) < 10 else 0  # noqa: PLR2004 - a number, not a flood of digits
+
+
+def is_replayed(record: Record) -> bool:
+    """Whether the record came back from the dead letters."""
+    return any(name == ATTEMPTS for name, _ in record.headers)

@@ -1,0 +1,188 @@
+"""The lanes of `restaurant.reviews`: a label for each review, totals and summaries for each restaurant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from consumer.analysis import prompts
+from consumer.analysis.sentiment import read_sentiment
+from consumer.analysis.task import Kind, Task
+from consumer.analysis.text import language_of
+from consumer.analysis.totals import ratios
+from consumer.engines.contract import Answer, Prepared
+from consumer.errors import DeadLetter
+from consumer.hooks.events import Event, What
+from consumer.pipeline import outputs
+from consumer.pipeline.dispatch import Ask
+from consumer.pipeline.summaries import Summaries
+from consumer.pipeline.worker import Worker
+from consumer.pipeline.workload import Shared, Staged
+from consumer.stream import state
+from consumer.stream.keys import KeyCheck
+from consumer.stream.record import Output, Record
+from consumer.stream.work import Rank
+from schemas.base import Priority, id_text
+from schemas.codec import Undecodable, decode_review, restaurant_key
+from schemas.events import ReviewEvent
+from schemas.results import Provenance, SentimentResult, SentimentTotals, Source
+
+_RANKS = {Priority.HIGH: Rank.HIGH, Priority.NORMAL: Rank.NORMAL, Priority.LOW: Rank.LOW}
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A review that was read: its label is None exactly when it was deleted."""
+
+    record: Record
+    event: ReviewEvent
+    label: state.Label | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record that becomes a dead letter."""
+
+    record: Record
+    fault: DeadLetter
+    attempts: int = 1
+
+
+class Reviews:
+    """The workload of one reviews lane."""
+
+    def __init__(
+        self, worker: Worker, shared: Shared, store: state.Store, summaries: Summaries, keys: KeyCheck
+    ) -> None:
+        self._worker, self._shared, self._store, self._summaries, self._keys = worker, shared, store, summaries, keys
+        self._names = shared.names
+
+    def restore(self, record: Record) -> None:
+        """Nothing: this lane's state is not in its topic."""
+
+    def receive(self, record: Record) -> None:
+        """Decode and check, then ask for the label; what cannot be answered is done at once."""
+        try:
+            decoded = decode_review(record.value)
+            self._keys.check(record.key, record.partition, restaurant_key(decoded.event.restaurant_id))
+        except (Undecodable, DeadLetter) as error:
+            self._refuse(record, DeadLetter(error.reason, str(error)), 1)
+            return
+        for name in decoded.dropped:
+            self._shared.hooks(Event(What.FIELD_DROPPED, record.topic, record.partition, reason=name))
+        self._ask(record, decoded.event)
+
+    def has_output(self) -> bool:
+        """Whether a finished summary waits to be published."""
+        return self._summaries.has_output()
+
+    def start_jobs(self, now: float) -> float | None:
+        """Start the summaries that are due."""
+        return self._summaries.start(now)
+
+    def stage(self, done: Sequence[object]) -> Staged:
+        """Fold the done prefix in offset order, then take in the finished summaries."""
+        now = self._shared.wall()
+        staged = state.Staged(self._store)
+        out: list[Output] = []
+        events: list[Event] = []
+        touched: dict[str, Record] = {}
+        for item in done:
+            if isinstance(item, Reviewed):
+                folded = self._fold(staged, item, touched, now)
+                out.append(self._result(item, folded, now))
+                events.append(Event(What.RESULT, kind="sentiment", reason=folded.outcome))
+            elif isinstance(item, Refused):
+                out.append(outputs.dead_letter(self._names.dlq, item.record, item.fault, item.attempts, now))
+                events.append(_dead(item))
+        for restaurant, last in touched.items():
+            out.extend(self._totals(staged, restaurant, last, now))
+        out.extend(self._summaries.stage(staged, now, events))
+        return Staged(tuple(out), lambda: self._settle(staged.changes), tuple(events))
+
+    def _settle(self, changes: state.Changes) -> None:
+        self._store.apply(changes)
+        self._summaries.settle(changes)
+
+    def _ask(self, record: Record, event: ReviewEvent) -> None:
+        content = event.content
+        if content is None:
+            self._worker.finish(record.offset, Reviewed(record, event))
+            return
+        self._shared.submit(
+            Ask(
+                Task(Kind.SENTIMENT, language_of([content]), reviews=(content,)),
+                id_text(event.restaurant_id),
+                _RANKS[event.priority],
+                self._worker,
+                lambda answer, prepared: self._answered(record, event, answer, prepared),
+                lambda fault, attempts: self._refuse(record, fault, attempts),
+            )
+        )
+
+    def _answered(self, record: Record, event: ReviewEvent, answer: Answer, prepared: Prepared) -> None:
+        verdict = read_sentiment(answer)
+        label = state.Label(verdict.label, verdict.score)
+        self._worker.finish(record.offset, Reviewed(record, event, label, prepared.truncated))
+
+    def _refuse(self, record: Record, fault: DeadLetter, attempts: int) -> None:
+        self._worker.finish(record.offset, Refused(record, fault, attempts))
+
+    def _fold(self, staged: state.Staged, item: Reviewed, touched: dict[str, Record], now: float) -> state.Folded:
+        arrival = state.Arrival(item.event, item.record.timestamp, outputs.is_replayed(item.record))
+        folded = state.fold(staged, arrival, item.label, now)
+        if folded.outcome in {"analyzed", "deleted"}:
+            touched[id_text(item.event.restaurant_id)] = item.record
+        return folded
+
+    def _result(self, item: Reviewed, folded: state.Folded, now: float) -> Output:
+        event, record, label = item.event, item.record, folded.label
+        source = Source(topic=record.topic, partition=record.partition, offset=record.offset)
+        value = SentimentResult(
+            review_id=event.review_id,
+            restaurant_id=event.restaurant_id,
+            review_version=event.version,
+            outcome=folded.outcome,
+            sentiment=label.sentiment if label else None,
+            score=label.score if label else None,
+            provenance=Provenance(
+                engine=self._shared.made.engine,
+                model=self._shared.made.model,
+                prompt=prompts.prompt_id(Kind.SENTIMENT),
+                source=source,
+                truncated=item.truncated,
+            ),
+        )
+        marks = outputs.headers(
+            outputs.ce_id_of_record(record, "sentiment"), "sentiment", now, outputs.trace_of(record)
+        )
+        key = restaurant_key(event.restaurant_id)
+        return outputs.result(self._names.sentiment, key, value, self._worker.partition.partition, marks)
+
+    def _totals(self, staged: state.Staged, restaurant: str, last: Record, now: float) -> list[Output]:
+        """The restaurant's counts; tombstones when no review is left."""
+        counts = staged.restaurant(restaurant)
+        place, key = self._worker.partition.partition, restaurant_key(restaurant)
+        if counts is None:
+            return []
+        if counts.total == 0:
+            return [outputs.tombstone(self._names.totals, key, place), *self._summaries.forget(staged, restaurant)]
+        percents = ratios(counts.positive, counts.negative, counts.neutral)
+        value = SentimentTotals(
+            restaurant_id=counts.restaurant_id,
+            positive_count=counts.positive,
+            negative_count=counts.negative,
+            neutral_count=counts.neutral,
+            total_count=counts.total,
+            positive_ratio=percents[0],
+            negative_ratio=percents[1],
+            neutral_ratio=percents[2],
+            updated_at=datetime.fromtimestamp(now, UTC),
+        )
+        marks = outputs.headers(outputs.ce_id_of_record(last, "totals"), "totals", now)
+        return [outputs.result(self._names.totals, key, value, place, marks)]
+
+
+def _dead(item: Refused) -> Event:
+    record, fault = item.record, item.fault
+    return Event(What.DEAD_LETTER, record.topic, record.partition, reason=fault.reason, detail=str(fault))

@@ -1,0 +1,129 @@
+"""The service: one TaskGroup that owns every task, a poll loop that never waits for work."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from consumer.engines.contract import Engine
+from consumer.hooks.events import Event, Hooks, What
+from consumer.hooks.health import Health
+from consumer.kafka.publisher import Publisher
+from consumer.kafka.source import Source
+from consumer.pipeline.dispatch import Dispatcher
+from consumer.pipeline.worker import Worker
+from consumer.stream.backpressure import WaterMarks, decide
+from consumer.stream.record import Partition
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long the service may take to end; seconds."""
+
+    drain: float
+    """For committing what is done, on revocation and stop."""
+    shutdown: float
+    """For the whole stop."""
+
+
+class Service:
+    """Runs until `stop` is called, or something fails that waiting cannot help."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        dispatcher: Dispatcher,
+        marks: WaterMarks,
+        health: Health,
+        hooks: Hooks,
+        bounds: Bounds,
+    ) -> None:
+        self._engine, self._dispatcher, self._marks = engine, dispatcher, marks
+        self._health, self._hooks, self._bounds = health, hooks, bounds
+        self.workers: dict[Partition, Worker] = {}
+        self._stopping = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def join(self, source: Source, publisher: Publisher, make_worker: Callable[[Partition], Worker]) -> None:
+        """Say whom to work with: they know this service as their assignment's owner, and so come after it."""
+        self._source, self._publisher, self._make_worker = source, publisher, make_worker
+
+    def stop(self) -> None:
+        """End gracefully: commit what is done, leave the group. Callable from a signal."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Raises ConfigError or EngineDown where waiting cannot help; what is not committed stays with Kafka."""
+        try:
+            await self._engine.start()
+            await self._publisher.start()
+            await self._source.start()
+            await self._work()
+        finally:
+            await self._end()
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """Partitions are this member's: a worker for each. They are paused until it has opened its lane."""
+        for partition in partitions:
+            if self._tasks is not None and not self._stopping.is_set():
+                worker = self._make_worker(partition)
+                self.workers[partition] = worker
+                self._tasks.create_task(worker.run(), name=f"{partition.topic}/{partition.partition}")
+
+    async def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Give partitions up: commit what is done, within bounds."""
+        leaving = [worker for p in partitions if (worker := self.workers.pop(p, None))]
+        await asyncio.gather(*(worker.drain(self._bounds.drain) for worker in leaving))
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as self._tasks:
+            background = [self._tasks.create_task(self._dispatcher.run(), name="dispatch")]
+            try:
+                await self._poll()
+                await self.revoked(list(self.workers))
+            finally:
+                for task in background:
+                    task.cancel()
+
+    async def _poll(self) -> None:
+        """Poll and offer, with no await between a poll and its offers. Pauses never stop the polling."""
+        while not self._stopping.is_set():
+            polled = await self._source.poll(POLL_SECONDS)
+            for partition, records in polled.items():
+                if worker := self.workers.get(partition):
+                    self._hooks(Event(What.RECEIVED, partition.topic, partition.partition, count=len(records)))
+                    if (back_to := worker.receive(records)) is not None:
+                        self._source.pause([partition])
+                        self._source.seek(partition, back_to)
+            self._press()
+            self._report()
+
+    def _press(self) -> None:
+        open_lanes = {p: w.fill() for p, w in self.workers.items() if w.reading and not w.closed}
+        paused = self._source.paused()
+        todo = decide(self._marks, open_lanes, paused, self._dispatcher.waiting_tokens)
+        self._source.pause(tuple(todo.pause))
+        self._source.resume(tuple(todo.resume))
+        self._hooks(Event(What.PAUSED, count=len((paused | todo.pause) - todo.resume)))
+
+    def _report(self) -> None:
+        self._health.polled()
+        engine = self._engine.health()
+        opening = [f"{p.topic}/{p.partition} is opening" for p, w in self.workers.items() if not w.restored]
+        reasons = [] if self.workers else ["no partition is assigned"]
+        self._health.not_ready(*reasons, *opening, *([] if engine.ready else [f"engine: {engine.reason}"]))
+
+    async def _end(self) -> None:
+        """Leave in order, each step bounded: an end that hangs would cost the group a session time-out."""
+        self._health.not_ready("stopping")
+        try:
+            async with asyncio.timeout(self._bounds.shutdown):
+                await self._source.stop()
+                await self._publisher.stop()
+                await self._engine.stop()
+        except TimeoutError:
+            log.warning("the stop took too long and was cut short")

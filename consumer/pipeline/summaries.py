@@ -1,0 +1,203 @@
+"""Rolling summaries of one reviews lane: owed by state, asked of the engine, folded back in a commit."""
+
+from dataclasses import dataclass, replace
+
+from consumer.analysis import prompts, summary
+from consumer.analysis.answers import MAX_REVIEWS, SummaryAnswer, parse_summary
+from consumer.analysis.task import Kind, Language
+from consumer.analysis.text import language_of
+from consumer.engines.contract import Answer, Prepared
+from consumer.errors import DeadLetter
+from consumer.hooks.events import Event, What
+from consumer.pipeline import outputs
+from consumer.pipeline.dispatch import Ask
+from consumer.pipeline.worker import Worker
+from consumer.pipeline.workload import Shared
+from consumer.stream import state
+from consumer.stream.owed import Owed
+from consumer.stream.record import Output
+from consumer.stream.state import RestaurantState, ReviewState, Staged, Store, SummaryState
+from consumer.stream.work import Rank
+from schemas.codec import encode, group_key, restaurant_key
+from schemas.results import Provenance, RestaurantSummary
+from schemas.topics import by_group_key
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRules:
+    """When a restaurant owes a summary."""
+
+    min_reviews: int
+    max_age: float
+    """Seconds that a review waits at most for the others."""
+    language: Language | None
+    """None: the reviews' majority."""
+    retry_after: float
+    """Seconds until a failed job is tried again."""
+
+    def due(self, restaurant: RestaurantState, now: float) -> float | None:
+        """When its summary is due; None where nothing is new."""
+        if not restaurant.pending or restaurant.pending_since is None:
+            return None
+        return now if restaurant.pending >= self.min_reviews else restaurant.pending_since + self.max_age
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A summary on its way: made from exactly these reviews, whatever arrives meanwhile."""
+
+    restaurant: str
+    read: tuple[ReviewState, ...]
+    language: Language
+    truncated: bool = False
+    answer: SummaryAnswer | None = None
+
+
+class Summaries:
+    """The summary jobs of one lane: one at a time per restaurant."""
+
+    def __init__(self, worker: Worker, shared: Shared, store: Store, rules: SummaryRules) -> None:
+        self._worker, self._shared, self._store, self._rules = worker, shared, store, rules
+        self._names = shared.names
+        self._owed: Owed[str] = Owed(shared.limits.max_jobs)
+        self._finished: list[_Job] = []
+        self._published: list[_Job] = []
+        for restaurant in store.owing():
+            self._owe(restaurant)
+
+    def has_output(self) -> bool:
+        """Whether a finished summary waits to be published."""
+        return bool(self._finished)
+
+    def start(self, now: float) -> float | None:
+        """Ask for the summaries that are due; gives when to come again."""
+        for restaurant in self._owed.start(now):
+            self._start(restaurant)
+        return self._owed.next_due()
+
+    def stage(self, staged: Staged, now: float, events: list[Event]) -> list[Output]:
+        """Fold the finished summaries into the staged state; gives what to publish."""
+        self._published, self._finished = self._finished, []
+        out: list[Output] = []
+        for job in self._published:
+            found = staged.restaurant(job.restaurant)
+            if job.answer and found and found.total:
+                out.extend(self._publish(staged, job, job.answer, found, now))
+                events.append(Event(What.RESULT, kind="summary", reason="analyzed"))
+        return out
+
+    def settle(self, changes: state.Changes) -> None:
+        """A commit has succeeded: its jobs have ended, its restaurants may owe anew."""
+        for job in self._published:
+            self._owed.finish(job.restaurant)
+        for restaurant in changes.restaurants:
+            self._owe(restaurant)
+        self._published = []
+
+    def forget(self, staged: Staged, restaurant: str) -> list[Output]:
+        """Tombstones of a restaurant that has no review left."""
+        found = staged.restaurant(restaurant)
+        if found is None or found.summary is None:
+            return []
+        staged.put_restaurant(restaurant, replace(found, summary=None))
+        key, place = restaurant_key(restaurant), self._worker.partition.partition
+        return [outputs.tombstone(self._names.summary, key, place), self._leave(found.summary.group, restaurant)]
+
+    def _owe(self, restaurant: str) -> None:
+        found = self._store.restaurant(restaurant)
+        due = self._rules.due(found, self._shared.wall()) if found else None
+        if due is None:
+            self._owed.settle(restaurant)
+        else:
+            self._owed.owe(restaurant, due)
+
+    def _start(self, restaurant: str) -> None:
+        found = self._store.restaurant(restaurant)
+        read = tuple(self._store.pending(restaurant, MAX_REVIEWS))
+        if found is None or not read:
+            self._owed.finish(restaurant)
+            return
+        texts = [review.text or "" for review in read]
+        job = _Job(restaurant, read, language_of(texts, self._rules.language))
+        task = summary.summary_task(found.summary, texts, job.language)
+        self._shared.submit(
+            Ask(
+                task,
+                restaurant,
+                Rank.JOB,
+                self._worker,
+                lambda answer, prepared: self._answered(job, answer, prepared),
+                lambda fault, _: self._failed(job, fault),
+            )
+        )
+
+    def _answered(self, job: _Job, answer: Answer, prepared: Prepared) -> None:
+        parsed = parse_summary(answer.text, len(job.read))
+        if parsed.uncited:
+            self._shared.hooks(Event(What.UNGROUNDED, kind=Kind.SUMMARY, count=parsed.uncited))
+        self._finished.append(replace(job, answer=parsed, truncated=prepared.truncated))
+        self._worker.wake()
+
+    def _failed(self, job: _Job, fault: DeadLetter) -> None:
+        self._shared.hooks(Event(What.JOB_FAILED, kind=Kind.SUMMARY, reason=fault.reason, detail=str(fault)))
+        self._owed.finish(job.restaurant)
+        self._owed.put_off(job.restaurant, self._shared.wall() + self._rules.retry_after)
+        self._worker.wake()
+
+    def _publish(
+        self, staged: Staged, job: _Job, answer: SummaryAnswer, found: RestaurantState, now: float
+    ) -> list[Output]:
+        """Merge what was found in reviews that still stand, retire them, and write the new summary."""
+        standing = [review if staged.stands(job.restaurant, review) else None for review in job.read]
+        if not any(standing):
+            return []
+        last = found.summary
+        merged = summary.merge(last.positive if last else (), last.negative if last else (), answer, standing)
+        staged.retire(job.restaurant, [review for review in standing if review], merged.supports)
+        after = staged.restaurant(job.restaurant) or found
+        version = last.version + 1 if last else 1
+        made = SummaryState(answer.overall, merged.positive, merged.negative, job.language, version, after.group)
+        staged.put_restaurant(job.restaurant, replace(after, summary=made))
+        moved = last is not None and last.group != made.group
+        left = [self._leave(last.group, job.restaurant)] if last and moved else []
+        return [*left, *self._records(job, after, made, now)]
+
+    def _records(self, job: _Job, counts: RestaurantState, made: SummaryState, now: float) -> list[Output]:
+        key = restaurant_key(job.restaurant)
+        value = encode(self._value(job, counts, made))
+        marks = outputs.headers(outputs.ce_id_of_job(self._names.summary, key, made.version), "summary", now)
+        return [
+            Output(self._names.summary, key, value, self._worker.partition.partition, marks),
+            Output(
+                self._names.by_group,
+                group_key(made.group, job.restaurant),
+                value,
+                by_group_key(made.group, key),
+                marks,
+            ),
+        ]
+
+    def _value(self, job: _Job, counts: RestaurantState, made: SummaryState) -> RestaurantSummary:
+        return RestaurantSummary(
+            restaurant_id=counts.restaurant_id,
+            overall_summary=made.overall,
+            positive_aspects=made.positive,
+            negative_aspects=made.negative,
+            positive_count=counts.positive,
+            negative_count=counts.negative,
+            review_count=counts.total,
+            version=made.version,
+            comparison_group=made.group,
+            language=made.language,
+            provenance=Provenance(
+                engine=self._shared.made.engine,
+                model=self._shared.made.model,
+                prompt=prompts.prompt_id(Kind.SUMMARY),
+                truncated=job.truncated,
+            ),
+        )
+
+    def _leave(self, group: str | None, restaurant: str) -> Output:
+        """The tombstone of a restaurant in a group it is no longer in."""
+        key = group_key(group, restaurant)
+        return outputs.tombstone(self._names.by_group, key, by_group_key(group, restaurant_key(restaurant)))

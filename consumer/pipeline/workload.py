@@ -1,0 +1,72 @@
+"""What the records of an input topic mean: the part of a lane that differs from topic to topic."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from consumer.hooks.events import Event, Hooks
+from consumer.pipeline.dispatch import Ask
+from consumer.stream.record import Output, Record
+from schemas.topics import TopicNames
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What one commit publishes, and what to do and to tell once it has succeeded."""
+
+    outputs: tuple[Output, ...]
+    settle: Callable[[], None]
+    events: tuple[Event, ...] = ()
+
+
+class Workload(Protocol):
+    """One lane's work. Nothing here waits: answers come by callback, `wake` says that there is something to commit."""
+
+    def restore(self, record: Record) -> None:
+        """Take in a record below the committed offset, for its state alone."""
+
+    def receive(self, record: Record) -> None:
+        """Take in a new record; the lane's `finish` is called for its offset now or later."""
+
+    def has_output(self) -> bool:
+        """Whether a finished job waits to be published."""
+
+    def stage(self, done: Sequence[object]) -> Staged:
+        """Outputs and state changes of the done prefix and of the finished jobs. Called once per commit."""
+
+    def start_jobs(self, now: float) -> float | None:
+        """Start what is due, seconds since 1970; gives when to come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """By whom results are made."""
+
+    engine: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """Bounds of a lane."""
+
+    max_records: int
+    max_bytes: int
+    max_jobs: int
+    """Summary or strength jobs that are with the engine at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all lanes of the process share."""
+
+    names: TopicNames
+    made: Made
+    limits: LaneLimits
+    submit: Callable[[Ask], None]
+    """Asks the engine."""
+    hooks: Hooks
+    clock: Callable[[], float]
+    """Seconds, never going back."""
+    wall: Callable[[], float]
+    """Seconds since 1970."""

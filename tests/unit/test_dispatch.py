@@ -1,0 +1,212 @@
+"""The dispatcher: every question gets one callback; nothing leaks when batches fail, time out or are cancelled."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+
+from consumer.analysis.task import Kind, Task
+from consumer.engines.contract import Answer, Deliver, Fault, Prepared
+from consumer.errors import DeadLetter, EngineDown, RetryLater
+from consumer.hooks.events import Event, Hooks, What
+from consumer.pipeline.dispatch import Ask, Dispatcher, DispatchRules
+from consumer.stream.admission import Admission
+from consumer.stream.batcher import Batcher, BatchLimits
+from consumer.stream.retry import RetryPolicy
+from consumer.stream.work import Rank
+from tests.integration.scripted import ScriptedEngine
+
+BUDGET = 1000
+
+
+@dataclass(eq=False)
+class Bench:
+    """A dispatcher with its parts in view, and what came back."""
+
+    engine: ScriptedEngine
+    timeout: float = 5.0
+    closed: bool = False
+    answers: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str, int]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Small limits, short pauses."""
+        loop = asyncio.get_running_loop()
+        self.admission = Admission(2, BUDGET)
+        self.batcher: Batcher[Ask] = Batcher(BatchLimits(BUDGET, 2, 5, linger=0.001, linger_max=0.005))
+        rules = DispatchRules(BUDGET, self.timeout, RetryPolicy(3, base=0.001, cap=0.01))
+        hooks = Hooks([self.events.append])
+        self.dispatcher = Dispatcher(
+            self.engine, self.batcher, self.admission, rules, hooks, clock=loop.time, random=lambda: 0.5
+        )
+
+    def ask(self, text: str, answered: Callable[[Answer, Prepared], None] | None = None) -> None:
+        """Submit one review."""
+        self.dispatcher.submit(
+            Ask(
+                Task(Kind.SENTIMENT, "ko", (text,)),
+                "1",
+                Rank.NORMAL,
+                self,
+                answered or (lambda _answer, _prepared: self.answers.append(text)),
+                lambda fault, attempts: self.failures.append((text, fault.reason, attempts)),
+            )
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
+        """The dispatcher at work while inside."""
+        task = asyncio.create_task(self.dispatcher.run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError, ExceptionGroup):
+                await task
+
+    async def until(self, count: int) -> None:
+        """Wait for so many callbacks."""
+        async with asyncio.timeout(10):
+            while len(self.answers) + len(self.failures) < count:
+                await asyncio.sleep(0.001)
+
+    def is_idle(self) -> bool:
+        """Whether every permit and token is back and nothing waits."""
+        return self.admission.tokens_in_flight == self.admission.batches_running == len(self.batcher) == 0
+
+
+async def test_every_question_is_answered_once() -> None:
+    """More than one batch holds, in at most so many batches at once."""
+    bench = Bench(ScriptedEngine())
+    async with bench.running():
+        for n in range(100):
+            bench.ask(f"r{n}")
+        await bench.until(100)
+        await asyncio.sleep(0.01)
+        assert sorted(bench.answers) == sorted(f"r{n}" for n in range(100))
+        assert bench.is_idle()
+    assert max(event.count for event in bench.events if event.what is What.BATCHES) <= 2
+    assert max(event.ratio for event in bench.events if event.what is What.LOAD) <= 1
+
+
+async def test_an_invalid_answer_is_asked_for_again() -> None:
+    """And is a dead letter when it stays invalid, under its own reason."""
+    bench = Bench(ScriptedEngine())
+
+    def refuse(_answer: Answer, _prepared: Prepared) -> None:
+        raise RetryLater("off the schema", "invalid_answer")
+
+    async with bench.running():
+        bench.ask("bad", refuse)
+        bench.ask("good")
+        await bench.until(2)
+    assert bench.failures == [("bad", "invalid_answer", 3)]
+    assert bench.answers == ["good"]
+    assert bench.engine.asked == {"bad": 3, "good": 1}
+
+
+async def test_a_batch_that_hangs_is_cut_and_its_items_tried_again() -> None:
+    """Nothing waits for ever: at the time-out the unanswered ones are retried, then fail as `engine_timeout`."""
+    engine = ScriptedEngine()
+    engine.gate.clear()
+    bench = Bench(engine, timeout=0.02)
+    async with bench.running():
+        bench.ask("slow")
+        await bench.until(1)
+        await asyncio.sleep(0.01)
+        assert bench.failures == [("slow", "engine_timeout", 3)]
+        assert bench.is_idle()
+
+
+async def test_a_bug_in_an_engine_costs_only_its_batch(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception nobody foresaw is logged with its traceback, and its items fail after their attempts."""
+
+    class Broken(ScriptedEngine):
+        async def run(self, *_: object) -> None:
+            raise ZeroDivisionError("a bug")
+
+    bench = Bench(Broken())
+    async with bench.running():
+        bench.ask("r")
+        await bench.until(1)
+        await asyncio.sleep(0.01)
+        assert bench.failures == [("r", "engine_error", 3)]
+        assert bench.is_idle()
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_what_is_delivered_before_a_failure_counts() -> None:
+    """What succeeded is not run again because a neighbour failed."""
+
+    class HalfWay(ScriptedEngine):
+        async def run(self, batch: object, deliver: Deliver) -> None:
+            assert isinstance(batch, list)
+            self.asked.update(p.task.reviews[0] for p in batch)
+            deliver(0, self._answer(batch[0].task))
+            raise RetryLater("the rest of the batch is lost")
+
+    engine = HalfWay()
+    bench = Bench(engine)
+    async with bench.running():
+        bench.ask("a")
+        bench.ask("b")
+        await bench.until(2)
+    assert bench.answers == ["a", "b"]
+    assert bench.failures == []
+
+
+async def test_a_dead_engine_is_raised_and_nothing_is_blamed() -> None:
+    """No attempt is counted, no item fails."""
+
+    class Dead(ScriptedEngine):
+        async def run(self, *_: object) -> None:
+            raise EngineDown("gone")
+
+    bench = Bench(Dead())
+    async with bench.running() as task:
+        bench.ask("r")
+        with pytest.raises(ExceptionGroup) as caught:
+            await asyncio.wait_for(task, 5)
+    assert caught.group_contains(EngineDown)
+    assert (bench.answers, bench.failures) == ([], [])
+    assert bench.admission.tokens_in_flight == 0
+
+
+async def test_answers_for_an_owner_that_has_closed_are_ignored() -> None:
+    """Waiting or in flight, retried or not."""
+
+    def script(_task: Task, _time: int) -> Answer | Fault:
+        return DeadLetter("x", "too late")
+
+    engine = ScriptedEngine(script)
+    engine.gate.clear()
+    bench = Bench(engine)
+    async with bench.running():
+        for n in range(20):
+            bench.ask(f"r{n}")
+        async with asyncio.timeout(5):
+            while not engine.most_at_once:
+                await asyncio.sleep(0.001)
+        bench.closed = True
+        engine.gate.set()
+        async with asyncio.timeout(5):
+            while not bench.is_idle():
+                await asyncio.sleep(0.001)
+    assert (bench.answers, bench.failures) == ([], [])
+
+
+async def test_cancelling_gives_every_permit_back() -> None:
+    """In the middle of batches."""
+    engine = ScriptedEngine()
+    engine.gate.clear()
+    bench = Bench(engine)
+    async with bench.running():
+        for n in range(20):
+            bench.ask(f"r{n}")
+        async with asyncio.timeout(5):
+            while bench.admission.batches_running < 2:
+                await asyncio.sleep(0.001)
+    assert bench.admission.tokens_in_flight == bench.admission.batches_running == 0
