@@ -1,0 +1,1 @@
+"""The embedded default engine: on the CPU, no downloads, Korean and English."""
