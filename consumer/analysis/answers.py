@@ -34,8 +34,6 @@ class InvalidAnswer(RetryLater):
 
     reason = "invalid_answer"
 
-    reason = "invalid_answer"
-
 
 @dataclass(frozen=True, slots=True)
 class CitedClaim:

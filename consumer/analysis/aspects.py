@@ -7,8 +7,6 @@ from importlib.resources import files
 
 from consumer.analysis.task import AspectName
 
-_DISH = "dish"
-
 Words = tuple[str, ...]
 """Parts of a padded text: a space in front ties a word to a beginning, one behind to an end."""
 
@@ -39,21 +37,30 @@ def lexicon() -> Lexicon:
     return _read(files("consumer.analysis").joinpath("aspects.txt").read_text("utf-8"))
 
 
-def _read(text: str) -> Lexicon:
-    words: dict[tuple[str, bool], Words] = {}
+def word_lists(text: str) -> dict[str, Words]:
+    """The lists of a lexicon file by what stands before their colon less the language: `food`, `food weak`, `dish`.
+
+    Korean words match anywhere inside a word; `^` ties one to a beginning and `$` to an end. English words match
+    whole, with `*` their beginning.
+    """
+    lists: dict[str, Words] = {}
     for line in filter(None, (line.partition("#")[0].strip() for line in text.splitlines())):
         head, _, listed = line.partition(":")
         name, language, *weak = head.split()
         mark = _english if language == "en" else _korean
-        found = tuple(mark(word.strip()) for word in listed.split(","))
-        words[name, bool(weak)] = words.get((name, bool(weak)), ()) + found
-    dishes = words.pop((_DISH, False))
-    words[AspectName.FOOD, True] += dishes
-    return Lexicon(_of_strength(words, weak=False), _of_strength(words, weak=True), dishes)
+        key = " ".join((name, *weak))
+        lists[key] = lists.get(key, ()) + tuple(mark(word.strip()) for word in listed.split(","))
+    return lists
 
 
-def _of_strength(words: Mapping[tuple[str, bool], Words], *, weak: bool) -> Mapping[AspectName, Words]:
-    return {name: words[name, weak] for name in AspectName if (name, weak) in words}
+def _read(text: str) -> Lexicon:
+    lists = word_lists(text)
+    lists[f"{AspectName.FOOD} weak"] += lists["dish"]
+    return Lexicon(_by_aspect(lists, ""), _by_aspect(lists, " weak"), lists["dish"])
+
+
+def _by_aspect(lists: Mapping[str, Words], strength: str) -> Mapping[AspectName, Words]:
+    return {name: words for name in AspectName if (words := lists.get(f"{name}{strength}"))}
 
 
 def _any(words: Iterable[str], padded: str) -> bool:
@@ -61,10 +68,8 @@ def _any(words: Iterable[str], padded: str) -> bool:
 
 
 def _korean(word: str) -> str:
-    """Anywhere inside a word; `^` where it begins one, `$` where it ends one."""
     return word.replace("^", " ").replace("$", " ")
 
 
 def _english(word: str) -> str:
-    """A whole word, or with `*` its beginning."""
     return f" {word[:-1]}" if word.endswith("*") else f" {word} "

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer, Deliver, Fault, Health, Load, Prepared
+from consumer.errors import EngineDown
 from schemas.base import Sentiment
 from schemas.codec import encode_document
 
 Script = Callable[[Task, int], Answer | Fault | None]
 """(task, which time this text is asked) → what to say; None: the usual answer."""
 
+_PREFIX = 20
 _USUAL = {
     Kind.SUMMARY: {
         "overall_summary": "음식이 좋습니다.",
@@ -39,6 +41,7 @@ class ScriptedEngine:
     name: str = "scripted"
     model: str = "scripted-1"
     _running: int = 0
+    _stopped: bool = False
 
     def __post_init__(self) -> None:
         """Open from the start."""
@@ -48,11 +51,12 @@ class ScriptedEngine:
         """Ready at once."""
 
     async def stop(self) -> None:
-        """Nothing to release."""
+        """Nothing to release; takes no more."""
+        self._stopped = True
 
     def health(self) -> Health:
-        """Always ready."""
-        return Health(ready=True)
+        """Ready until stopped."""
+        return Health(not self._stopped, "stopped" if self._stopped else "")
 
     def load(self) -> Load | None:
         """Tells nothing."""
@@ -60,14 +64,18 @@ class ScriptedEngine:
 
     async def prepare(self, tasks: Sequence[Task], budget: int) -> list[Prepared]:
         """A token for two characters, cut to the budget."""
+        if budget < _PREFIX + 1:
+            raise ValueError(f"a budget of {budget} tokens holds no text")
         sizes = [sum(len(review) for review in task.reviews) // 2 + 50 for task in tasks]
         return [
-            Prepared(task, min(size, budget - 20), str(task.kind), 20, truncated=size > budget - 20)
+            Prepared(task, min(size, budget - _PREFIX), str(task.kind), _PREFIX, truncated=size > budget - _PREFIX)
             for task, size in zip(tasks, sizes, strict=True)
         ]
 
     async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
         """Answer one by one, by the script."""
+        if self._stopped:
+            raise EngineDown("stopped")
         self._running += len(batch)
         self.most_at_once = max(self.most_at_once, self._running)
         try:

@@ -73,5 +73,5 @@ def test_marks_that_could_never_be_reached_are_refused(wrong: dict[str, int]) ->
         "low_tokens": 0, "poll_records": 500,
     }  # fmt: skip
     WaterMarks(**fine)
-    with pytest.raises(ValueError, match="need 0 <= low_records|below its high mark"):
+    with pytest.raises(ValueError, match=r"need 0 <= low_records|below its high mark"):
         WaterMarks(**{**fine, **wrong})

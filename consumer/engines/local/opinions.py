@@ -1,20 +1,36 @@
-"""What reviews say, piece by piece: each clause's aspects, by the lexicon, and its polarity, by the sentiment model."""
+"""What reviews say, clause by clause: its aspects by the lexicon, its polarity by the sentiment model and by cues.
+
+The model was made for whole reviews. A clause is short, so words that praise or complain of a restaurant whatever
+else is said (`cues.txt`) have a say beside it; a clause that neither is sure about says nothing.
+"""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 from typing import Protocol
 
-from consumer.analysis.aspects import lexicon
+from consumer.analysis.aspects import lexicon, word_lists
 from consumer.analysis.task import AspectName, Polarity
 from consumer.analysis.text import normal, sentences, tidy
 
-_CONTRAST = re.compile(
-    r"(?<=[가-힣]지만)[,. ]+|(?<=[는은인한운던쁜큰싼단짠픈긴]데)[,. ]+|(?<=[가-힣]나)(?=, )|(?<=긴 하나) "
-    r"|, (?=but |though |although |while )|(?<=\w) (?=but |however |although |though )|; ",
+_CUE = 1.5
+"""Log-odds that one cue adds or takes."""
+_SURE = 1.0
+"""Log-odds from which on a clause says something; twice that where no aspect is named."""
+_MOST = 8.0
+"""No single clause outweighs all others."""
+
+_TURN = re.compile(
+    r"(?<=[가-힣]지만)[,. ]+|(?<=[는은인한운던쁜큰단짠픈긴]데)[,. ]+|"
+    r"(?<=[있없좋많적싸하넓좁크작길럽롭덥춥맵짜쁘르]고)[,. ]+|(?<=[가-힣]), |(?<=긴 하나) |,? (?=but |however |although |though |while )|; ",
     re.IGNORECASE,
 )
-"""Where a sentence turns: what stands on either side is judged by itself."""
+"""Where a sentence turns to something else: what stands on either side is judged by itself."""
+
+_NOT_AFTER = re.compile(r".{0,5}(?:지 ?[는도]? ?않|지 ?[는도]? ?못|없|안 나)")
+_NOT_BEFORE = re.compile(r"(?: 안 ?| not (?:\w+ )?| no | never | n t (?:\w+ )?| t (?:\w+ )?| without )$")
 
 
 class Scorer(Protocol):
@@ -58,25 +74,47 @@ def opinions(reviews: Sequence[str], scorer: Scorer) -> list[Opinion]:
     """All opinions of some reviews, in their order. All clauses are scored in one call."""
     clauses = [clause for number, text in enumerate(reviews, 1) for clause in _clauses(number, text)]
     scores = scorer.label_logprobs([clause.text for clause in clauses])
-    found: list[Opinion] = []
-    for clause, score in zip(clauses, scores, strict=True):
-        found += _opinions(clause, score)
-    return found
+    return [
+        opinion
+        for clause, score in zip(clauses, scores, strict=True)
+        for opinion in _opinions(clause, score["positive"] - score["negative"])
+    ]
+
+
+def cue_score(clause: str) -> int:
+    """Cues that praise less cues that complain, in a clause in normal form."""
+    padded = f" {clause} "
+    return sum(_sign(padded, match) for match in _cues().finditer(padded))
 
 
 def _clauses(number: int, review: str) -> Iterator[_Clause]:
     for sentence in sentences(review):
         line = tidy(sentence)
-        parts = [part for part in _CONTRAST.split(line) if part and part.strip()]
+        parts = [part for part in _TURN.split(line) if part.strip()]
         yield from (_Clause(number, line, part, len(parts) == 1) for part in parts)
 
 
-def _opinions(clause: _Clause, score: Mapping[str, float]) -> Iterator[Opinion]:
-    if score["neutral"] >= max(score["positive"], score["negative"]):
-        return
+def _opinions(clause: _Clause, log_odds: float) -> Iterator[Opinion]:
     plain = normal(clause.text)
-    aspects = lexicon().aspects(plain) or (AspectName.OTHER,)
-    alone = clause.whole and len(aspects) == 1
-    log_odds = score["positive"] - score["negative"]
-    for aspect in aspects:
-        yield Opinion(clause.review, aspect, log_odds, clause.sentence, plain, alone)
+    total = max(-_MOST, min(_MOST, log_odds + _CUE * cue_score(plain)))
+    aspects = lexicon().aspects(plain)
+    if abs(total) < (_SURE if aspects else 2 * _SURE):
+        return
+    for aspect in aspects or (AspectName.OTHER,):
+        yield Opinion(clause.review, aspect, total, clause.sentence, plain, clause.whole and len(aspects) == 1)
+
+
+def _sign(padded: str, match: re.Match[str]) -> int:
+    sign = 1 if match["praise"] else -1
+    turned = _NOT_BEFORE.search(padded, 0, match.start() + match[0].startswith(" ")) is not None
+    return -sign if turned or _NOT_AFTER.match(padded, match.end()) else sign
+
+
+@lru_cache(maxsize=1)
+def _cues() -> re.Pattern[str]:
+    """Two groups; the leftmost match wins, then the longest: "불친절" is no "친절"."""
+    lists = word_lists(files(__package__).joinpath("cues.txt").read_text("utf-8"))
+    either = (
+        f"(?P<{name}>{'|'.join(map(re.escape, sorted(words, key=len, reverse=True)))})" for name, words in lists.items()
+    )
+    return re.compile("|".join(either))

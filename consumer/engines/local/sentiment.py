@@ -1,12 +1,12 @@
 """Sentiment of a review by a linear model over hashed character n-grams. Pure and synchronous.
 
-    evidence = slope x scale x (sum of the int8 weights of the text's known n-grams) / sqrt(count of its n-grams)
-    log-odds of positive against negative = evidence + bias
+The log-odds of positive against negative are
 
-Slope and bias come from a logistic regression on held-out folds, so that these are the log-odds of a probability; the
-bias is how much more often reviews praise than blame. Neutral is a band around no evidence (an empty text, letters that
-say nothing, praise that outweighs blame by little): its own log-odds fall by `fading` with each unit of |evidence|,
-from the level at which neutral is the likeliest label as far as |evidence| < `margin`.
+    logit = slope x scale x (sum of the int8 weights of the text's known n-grams) / sqrt(count of its n-grams) + bias
+
+and 0 where no n-gram is known: nothing was read, so nothing is said. Slope and bias come from a logistic regression on
+held-out folds, so `logit` is that of a probability. Neutral is a band around 0: its own log-odds fall by `fading` with
+each unit of |logit|, from the one level at which neutral is the likeliest label exactly where |logit| < `margin`.
 """
 
 import hashlib
@@ -32,25 +32,25 @@ _TEXTS_AT_ONCE = 64
 """Bounds the memory of one pass: 64 texts of the greatest length take about 30 MB."""
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
 class Calibration(BaseModel):
-    """How evidence becomes probabilities; fitted by `tests/benchmarks/local_model/train.py`. In natural log-odds."""
+    """How raw scores become probabilities, in natural log-odds; `tests/benchmarks/local_model/train.py` fits it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     slope: float = Field(gt=0)
     bias: float
     margin: float = Field(ge=0)
-    """Below this |evidence| the label is neutral."""
+    """Below this |logit| the label is neutral."""
     fading: float = Field(ge=0)
-    """How fast neutral's log-odds fall per unit of |evidence|."""
+    """How fast neutral's log-odds fall per unit of |logit|."""
 
-    def logprobs(self, evidence: Floats) -> Floats:
-        """Natural log-probabilities, rows of positive, negative, neutral, for texts of this evidence."""
-        logits = evidence + self.bias
-        level = _log_sigmoid(self.margin + abs(self.bias)) + self.fading * self.margin
-        neutral = level - self.fading * np.abs(evidence)
+    def logprobs(self, logits: Floats) -> Floats:
+        """Natural log-probabilities, columns in the order of `LABELS`, for log-odds of positive against negative."""
+        level = _log_sigmoid(self.margin) + self.fading * self.margin
+        neutral = level - self.fading * np.abs(logits)
         polar = _log_sigmoid(-neutral)
         return np.stack([polar + _log_sigmoid(logits), polar + _log_sigmoid(-logits), _log_sigmoid(neutral)], axis=1)
 
@@ -75,12 +75,13 @@ class Table:
     """Ascending, without repeats."""
     weights: npt.NDArray[np.int8]
 
-    def sums(self, ngrams: features.Ngrams, texts: int) -> Floats:
-        """Sum of the known n-grams' weights for each of `texts`, in steps."""
+    def sums(self, ngrams: features.Ngrams, texts: int) -> tuple[Floats, Counts]:
+        """Sum of the known n-grams' weights for each of `texts`, and how many of its n-grams are known."""
         found = np.searchsorted(self.keys, ngrams.keys)
         found[found == self.keys.size] = 0
         known = self.keys[found] == ngrams.keys
-        return np.bincount(ngrams.rows[known], self.weights[found[known]], texts)
+        rows = ngrams.rows[known]
+        return np.bincount(rows, self.weights[found[known]], texts), np.bincount(rows, minlength=texts)
 
 
 class SentimentModel:
@@ -122,18 +123,19 @@ class SentimentModel:
 
     def label_logprobs(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Natural log-probabilities of `positive`, `negative` and `neutral` for each text; each sum of exp is 1."""
-        logprobs = self._calibration.logprobs(self.evidence(texts))
+        logprobs = self._calibration.logprobs(self.logits(texts))
         return [dict(zip(LABELS, row, strict=True)) for row in logprobs.tolist()]
 
-    def evidence(self, texts: Sequence[str]) -> Floats:
-        """What each text says for positive (above 0) or negative, in log-odds; 0 for none. Neighbours change nothing."""
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """Calibrated log-odds of positive against negative, one a text; a text's does not depend on its neighbours."""
         parts = [self._pass(texts[at : at + _TEXTS_AT_ONCE]) for at in range(0, len(texts), _TEXTS_AT_ONCE)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def _pass(self, texts: Sequence[str]) -> Floats:
         ngrams = self._reader.read(texts)
+        sums, known = self._table.sums(ngrams, len(texts))
         counts = np.maximum(np.bincount(ngrams.rows, minlength=len(texts)), 1)
-        return np.asarray(self._factor * self._table.sums(ngrams, len(texts)) / np.sqrt(counts))
+        return np.where(known > 0, self._factor * sums / np.sqrt(counts) + self._calibration.bias, 0.0)
 
 
 def _read_table(weights: bytes) -> Table:

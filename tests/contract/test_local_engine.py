@@ -1,0 +1,55 @@
+"""The embedded engine keeps the contract; and what is its own."""
+
+import pytest
+
+from consumer.analysis.answers import parse_summary
+from consumer.analysis.task import Kind, Task
+from consumer.engines.contract import Answer, Engine
+from consumer.engines.local.engine import LocalEngine
+from consumer.engines.local.sentiment import SentimentModel
+from consumer.errors import DeadLetter
+from tests.contract.engine_suite import BUDGET, Delivered, EngineSuite, sentiment
+
+
+class TestLocalEngine(EngineSuite):
+    """Everything that every engine promises."""
+
+    def make(self) -> Engine:
+        """With the weights that ship."""
+        return LocalEngine()
+
+    async def test_a_summary_names_what_is_praised_and_what_is_not(self, engine: Engine) -> None:
+        """In whole sentences with counts, each claim a guest's own words."""
+        reviews = (
+            "고기가 정말 맛있어요.",
+            "고기 맛있고 반찬도 맛있네요!",
+            "직원이 너무 불친절해요. 다시는 안 가요.",
+            "대기가 너무 길어서 별로였어요.",
+        )
+        (answer,) = await self.ask(engine, [Task(Kind.SUMMARY, "ko", reviews)])
+        parsed = parse_summary(answer.text, len(reviews))
+        assert {claim.aspect: claim.reviews for claim in parsed.positive}["food"] == (1, 2)
+        assert {claim.aspect: claim.reviews for claim in parsed.negative}["service"] == (3,)
+        assert "음식 맛(2건)에 만족한다는" in parsed.overall
+        assert all(any(claim.text in review for review in reviews) for claim in (*parsed.positive, *parsed.negative))
+
+    async def test_one_item_that_breaks_the_model_is_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its neighbours in the vectorised pass are labelled."""
+        scored = SentimentModel.label_logprobs
+
+        def breaks(self: SentimentModel, texts: list[str]) -> list[dict[str, float]]:
+            if "poison" in texts:
+                raise FloatingPointError("boom")
+            return scored(self, texts)
+
+        engine = LocalEngine()
+        await engine.start()
+        monkeypatch.setattr(SentimentModel, "label_logprobs", breaks)
+        delivered = Delivered()
+        await engine.run(
+            await engine.prepare([sentiment(t) for t in ("좋아요", "poison", "싫어요")], BUDGET), delivered
+        )
+        await engine.stop()
+        assert isinstance(delivered.outcomes[0], Answer)
+        assert isinstance(delivered.outcomes[1], DeadLetter)
+        assert isinstance(delivered.outcomes[2], Answer)
