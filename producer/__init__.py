@@ -1,0 +1,1 @@
+"""The upstream side: send, watch, demo. Never imports the consumer."""
