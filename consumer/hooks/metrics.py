@@ -30,6 +30,7 @@ class Metrics:
         self._dead_letters = counter("dead_letters_total", "Records that became dead letters.", "reason")
         self._dropped = counter("fields_dropped_total", "Bad optional fields that were dropped.", "field")
         self._batches = counter("batches_total", "Micro-batches sent to the engine.", "reason")
+        self._batch = histogram("batch_seconds", "Time of a micro-batch in the engine.", _SECONDS)
         self._items = histogram("batch_items", "Items of a micro-batch.", _ITEMS)
         self._fill = histogram("batch_fill_ratio", "Tokens of a micro-batch against its budget.", _RATIO)
         self._queue = histogram("queue_seconds", "Wait of an item for its micro-batch.", _SECONDS, "kind")
@@ -54,6 +55,7 @@ class Metrics:
             What.RESULT: lambda e: self._results.labels(e.kind, e.reason).inc(e.count),
             What.DEAD_LETTER: lambda e: self._dead_letters.labels(e.reason).inc(),
             What.BATCH_STARTED: self._batch_started,
+            What.BATCH_ENDED: lambda e: self._batch.observe(e.seconds),
             What.QUEUED: lambda e: self._queue.labels(e.kind).observe(e.seconds),
             What.ANSWERED: lambda e: self._engine.labels(e.kind).observe(e.seconds),
             What.COMMITTED: lambda e: self._commit.observe(e.seconds),

@@ -15,7 +15,8 @@ from aiokafka.errors import (
 )
 
 from consumer.errors import ConfigError, Fenced, RetryLater
-from consumer.kafka.source import Source
+from consumer.kafka.closing import closed
+from consumer.kafka.source import STOP_SECONDS, Source
 from consumer.stream.record import Output, Partition
 from schemas.connection import KafkaConnection
 from schemas.topics import DEFAULT_MAX_MESSAGE_BYTES, DLQ_HEADROOM_BYTES, murmur2_partition
@@ -79,12 +80,8 @@ class AtLeastOncePublisher:
     async def stop(self) -> None:
         """Bounded; safe to call twice."""
         producer, self._producer = self._producer, None
-        if producer is not None:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await producer.stop()
-            except (KafkaError, TimeoutError):
-                return  # what it held was never acknowledged, and so its offset never committed
+        if producer is not None:  # what it still holds was never acknowledged, and so its offset never committed
+            await closed(producer.stop(), STOP_SECONDS)
 
     async def commit(self, lane: Partition, outputs: Sequence[Output], offset: int) -> tuple[Commit, str]:
         """Publish and commit; the outcome, and the error's text. ConfigError when it would hit every record."""
@@ -106,8 +103,9 @@ class AtLeastOncePublisher:
     async def _send(self, outputs: Sequence[Output]) -> None:
         for start in range(0, len(outputs), CONCURRENT_SENDS):
             sent = [await self._enqueue(output) for output in outputs[start : start + CONCURRENT_SENDS]]
-            for acknowledged in sent:  # each on its own: a refused record fails no one else's future
-                await acknowledged
+            for outcome in await asyncio.gather(*sent, return_exceptions=True):  # each future has its own fate
+                if isinstance(outcome, BaseException):
+                    raise outcome
 
     async def _enqueue(self, output: Output) -> Any:
         try:

@@ -17,10 +17,12 @@ from aiokafka.errors import (
 
 from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.kafka.assignor import sticky_assignor
+from consumer.kafka.closing import closed
 from consumer.stream.record import Partition, Record
 from schemas.connection import KafkaConnection
 
 MAX_FETCH_BYTES = 1024 * 1024
+STOP_SECONDS = 10.0
 REBALANCE_MARGIN_SECONDS = 15.0
 """What a rebalance needs beside the drain: finding out, leaving, joining."""
 
@@ -76,12 +78,8 @@ class Source:
     async def stop(self) -> None:
         """Leave the group. Drain first: the revocation callback does not run here. Safe to call twice."""
         consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await consumer.stop()
-            except (KafkaError, TimeoutError):
-                return  # the session time-out removes the member in our place
+        if consumer is not None:  # where it cannot leave, the session time-out removes it
+            await closed(consumer.stop(), STOP_SECONDS)
 
     async def poll(self, timeout_seconds: float) -> Mapping[Partition, Sequence[Record]]:
         """The next records, in offset order per partition. Must not be cancelled (aiokafka then stops its checks)."""

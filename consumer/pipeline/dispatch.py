@@ -179,13 +179,21 @@ class Dispatcher:
             self._settle(ask, ask.prepared, outcome)
 
     def _settle(self, ask: Ask, prepared: Prepared, outcome: Answer | Fault) -> None:
+        if isinstance(outcome, RetryLater | DeadLetter):
+            self._fail(ask, outcome)
+            return
         try:
-            if isinstance(outcome, Exception):
-                raise outcome
             ask.answered(outcome, prepared)
-        except RetryLater as fault:
+        except (RetryLater, DeadLetter) as fault:
+            self._fail(ask, fault)
+        except Exception as error:  # a bug of ours must not leave its record unfinished for ever
+            log.exception("an answer could not be used")
+            ask.failed(DeadLetter("internal_error", type(error).__name__), ask.attempts + 1)
+
+    def _fail(self, ask: Ask, fault: Fault) -> None:
+        if isinstance(fault, RetryLater):
             self._try_again(ask, fault)
-        except DeadLetter as fault:
+        else:
             ask.failed(fault, ask.attempts + 1)
 
     def _try_again(self, ask: Ask, fault: RetryLater) -> None:

@@ -202,7 +202,7 @@ class Groups:
         def failed(fault: DeadLetter, _: int) -> None:
             self._shared.hooks(Event(What.JOB_FAILED, kind=Kind.STRENGTH, reason=fault.reason, detail=str(fault)))
             self._owed.finish(member)
-            self._owed.put_off(member, self._shared.wall() + self._rules.retry_after)
+            self._owed.schedule(member, self._shared.wall() + self._rules.retry_after)
             self._worker.wake()
 
         return failed

@@ -45,6 +45,7 @@ class Service:
         self._engine, self._dispatcher, self._marks = engine, dispatcher, marks
         self._health, self._hooks, self._bounds = health, hooks, bounds
         self.workers: dict[Partition, Worker] = {}
+        self._runs: dict[Worker, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -72,12 +73,15 @@ class Service:
             if self._tasks is not None and not self._stopping.is_set():
                 worker = self._make_worker(partition)
                 self.workers[partition] = worker
-                self._tasks.create_task(worker.run(), name=f"{partition.topic}/{partition.partition}")
+                name = f"{partition.topic}/{partition.partition}"
+                self._runs[worker] = self._tasks.create_task(worker.run(), name=name)
 
     async def revoked(self, partitions: Sequence[Partition]) -> None:
         """Give partitions up: commit what is done, within bounds."""
         leaving = [worker for p in partitions if (worker := self.workers.pop(p, None))]
         await asyncio.gather(*(worker.drain(self._bounds.drain) for worker in leaving))
+        for worker in leaving:
+            self._runs.pop(worker).cancel()  # one that has ended does not notice
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as self._tasks:
@@ -118,12 +122,10 @@ class Service:
         self._health.not_ready(*reasons, *opening, *([] if engine.ready else [f"engine: {engine.reason}"]))
 
     async def _end(self) -> None:
-        """Leave in order, each step bounded: an end that hangs would cost the group a session time-out."""
+        """Bounded: an end that hangs would cost the group a session time-out. All lanes are drained by now."""
         self._health.not_ready("stopping")
         try:
             async with asyncio.timeout(self._bounds.shutdown):
-                await self._source.stop()
-                await self._publisher.stop()
-                await self._engine.stop()
+                await asyncio.gather(self._source.stop(), self._publisher.stop(), self._engine.stop())
         except TimeoutError:
             log.warning("the stop took too long and was cut short")

@@ -35,11 +35,11 @@ class SummaryRules:
     retry_after: float
     """Seconds until a failed job is tried again."""
 
-    def due(self, restaurant: RestaurantState, now: float) -> float | None:
-        """When its summary is due; None where nothing is new."""
-        if not restaurant.pending or restaurant.pending_since is None:
+    def due(self, restaurant: RestaurantState) -> float | None:
+        """When its summary is due, in the past if enough is new; None where nothing is."""
+        if restaurant.pending_since is None:
             return None
-        return now if restaurant.pending >= self.min_reviews else restaurant.pending_since + self.max_age
+        return restaurant.pending_since + (0 if restaurant.pending >= self.min_reviews else self.max_age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,11 @@ class Summaries:
 
     def _owe(self, restaurant: str) -> None:
         found = self._store.restaurant(restaurant)
-        due = self._rules.due(found, self._shared.wall()) if found else None
+        due = self._rules.due(found) if found else None
         if due is None:
             self._owed.settle(restaurant)
         else:
-            self._owed.owe(restaurant, due)
+            self._owed.schedule(restaurant, due)
 
     def _start(self, restaurant: str) -> None:
         found = self._store.restaurant(restaurant)
@@ -141,7 +141,7 @@ class Summaries:
     def _failed(self, job: _Job, fault: DeadLetter) -> None:
         self._shared.hooks(Event(What.JOB_FAILED, kind=Kind.SUMMARY, reason=fault.reason, detail=str(fault)))
         self._owed.finish(job.restaurant)
-        self._owed.put_off(job.restaurant, self._shared.wall() + self._rules.retry_after)
+        self._owed.schedule(job.restaurant, self._shared.wall() + self._rules.retry_after)
         self._worker.wake()
 
     def _publish(
@@ -155,9 +155,9 @@ class Summaries:
         merged = summary.merge(last.positive if last else (), last.negative if last else (), answer, standing)
         staged.retire(job.restaurant, [review for review in standing if review], merged.supports)
         after = staged.restaurant(job.restaurant) or found
-        version = last.version + 1 if last else 1
+        version = after.summaries + 1
         made = SummaryState(answer.overall, merged.positive, merged.negative, job.language, version, after.group)
-        staged.put_restaurant(job.restaurant, replace(after, summary=made))
+        staged.put_restaurant(job.restaurant, replace(after, summary=made, summaries=version))
         moved = last is not None and last.group != made.group
         left = [self._leave(last.group, job.restaurant)] if last and moved else []
         return [*left, *self._records(job, after, made, now)]

@@ -96,14 +96,15 @@ class Worker:
             self._close()
 
     async def drain(self, seconds: float) -> None:
-        """Take no more records, commit what is done, close; at most that long."""
+        """Take no more records, commit what is done, close; at most that long. Whoever runs it cancels it then."""
         self._draining = True
         self._wake.set()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
-        except TimeoutError:
-            log.warning("not everything that was done could be committed in time", extra=self.partition._asdict())
+        if self.lane is not None:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._ended.wait()
+            except TimeoutError:
+                log.warning("not everything that was done could be committed in time", extra=self.partition._asdict())
         self.closed = True
 
     async def _open(self) -> None:

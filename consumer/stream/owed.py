@@ -31,9 +31,10 @@ class Owed(Generic[K]):
         if due < self._due.get(key, float("inf")):
             self._set(key, due)
 
-    def put_off(self, key: K, due: float) -> None:
-        """The job of `key` is due at that time and not earlier: the pause after a failure."""
-        self._set(key, due)
+    def schedule(self, key: K, due: float) -> None:
+        """The job of `key` is due at exactly that time, whatever was owed before."""
+        if due != self._due.get(key):
+            self._set(key, due)
 
     def settle(self, key: K) -> None:
         """Nothing is owed to `key` any more. A running job goes on."""

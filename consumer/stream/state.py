@@ -61,6 +61,8 @@ class RestaurantState:
     pending_since: float | None = None
     """When the first of them was folded, seconds since 1970; None where there are none."""
     summary: SummaryState | None = None
+    summaries: int = 0
+    """Made so far: versions go on rising when all reviews were deleted and new ones come."""
 
     @property
     def total(self) -> int:

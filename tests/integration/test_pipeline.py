@@ -13,6 +13,7 @@ from schemas.codec import encode_document
 from schemas.results import RestaurantStrengths, RestaurantSummary, SentimentTotals
 from tests.integration.scripted import ScriptedEngine
 from tests.integration.world import World, until
+from tests.kafka_broker import MakeBroker
 
 
 @pytest.fixture
@@ -146,6 +147,26 @@ async def test_a_second_member_takes_its_share(world: World) -> None:
     assert set(Counter(r.review_id for r in results)) == set(range(3000))
     assert second.asked
     assert letters == []
+
+
+async def test_a_stop_while_kafka_is_gone_ends_in_bounded_time(make_broker: MakeBroker, topic_prefix: str) -> None:
+    """What could not be committed stays uncommitted; the process does not hang."""
+    broker = make_broker()
+    world = World(broker.bootstrap_servers, topic_prefix, partitions=2)
+    await world.create()
+    world.tuned("delivery", revoke_drain_seconds=1, shutdown_timeout_seconds=3)
+    engine = ScriptedEngine()
+    engine.gate.clear()
+    await world.send([review(n, n) for n in range(50)])
+    member = world.member(engine)
+    task = asyncio.create_task(member.service.run())
+    await until(lambda: engine.most_at_once > 0)
+    broker.kill()
+    engine.gate.set()
+    await asyncio.sleep(0.5)
+    member.service.stop()
+    async with asyncio.timeout(20):
+        await task
 
 
 async def test_a_restaurant_without_reviews_gets_tombstones(world: World) -> None:

@@ -28,9 +28,9 @@ class OwedMachine(RuleBasedStateMachine):
         self.due[key] = min(self.due.get(key, float("inf")), self.now + wait)
 
     @rule(key=KEYS, wait=st.floats(0, 10))
-    def put_off(self, key: str, wait: float) -> None:
-        """The later time stands too, when it is a pause after a failure."""
-        self.owed.put_off(key, self.now + wait)
+    def schedule(self, key: str, wait: float) -> None:
+        """A later time stands too."""
+        self.owed.schedule(key, self.now + wait)
         self.due[key] = self.now + wait
 
     @rule(key=KEYS)

@@ -138,6 +138,22 @@ async def test_a_bug_in_an_engine_costs_only_its_batch(caplog: pytest.LogCapture
     assert "ZeroDivisionError" in caplog.text
 
 
+async def test_a_bug_in_using_an_answer_leaves_no_record_unfinished(caplog: pytest.LogCaptureFixture) -> None:
+    """Its record fails as `internal_error`, its neighbours go on."""
+    bench = Bench(ScriptedEngine())
+
+    def bug(_answer: Answer, _prepared: Prepared) -> None:
+        raise ZeroDivisionError
+
+    async with bench.running():
+        bench.ask("bad", bug)
+        bench.ask("good")
+        await bench.until(2)
+    assert bench.failures == [("bad", "internal_error", 1)]
+    assert bench.answers == ["good"]
+    assert "ZeroDivisionError" in caplog.text
+
+
 async def test_what_is_delivered_before_a_failure_counts() -> None:
     """What succeeded is not run again because a neighbour failed."""
 
