@@ -15,8 +15,8 @@ from aiokafka.errors import (
 )
 
 from consumer.errors import ConfigError, Fenced, RetryLater
-from consumer.kafka.closing import closed
-from consumer.kafka.source import STOP_SECONDS, Source
+from consumer.kafka.clients import closed, started
+from consumer.kafka.source import Source
 from consumer.stream.record import Output, Partition
 from schemas.connection import KafkaConnection
 from schemas.topics import DEFAULT_MAX_MESSAGE_BYTES, DLQ_HEADROOM_BYTES, murmur2_partition
@@ -55,7 +55,7 @@ class AtLeastOncePublisher:
 
     def __init__(self, connection: KafkaConnection, source: Source) -> None:
         self._source = source
-        self._timeout = connection.request_timeout_seconds
+        self._connection, self._timeout = connection, connection.request_timeout_seconds
         self._options = connection.client_options() | {
             "acks": "all",
             "enable_idempotence": True,
@@ -67,21 +67,13 @@ class AtLeastOncePublisher:
     async def start(self) -> None:
         """Raises ConfigError when no broker can be used."""
         self._producer = AIOKafkaProducer(**self._options)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._producer.start()
-        except (KafkaError, TimeoutError, OSError) as error:
-            await self.stop()
-            raise ConfigError(
-                f"no broker at KAFKA_BOOTSTRAP_SERVERS={self._options['bootstrap_servers']} could be used "
-                f"within {self._timeout:g} s: {error or type(error).__name__}"
-            ) from None
+        await started(self._producer, self._connection)
 
     async def stop(self) -> None:
         """Bounded; safe to call twice."""
         producer, self._producer = self._producer, None
         if producer is not None:  # what it still holds was never acknowledged, and so its offset never committed
-            await closed(producer.stop(), STOP_SECONDS)
+            await closed(producer.stop())
 
     async def commit(self, lane: Partition, outputs: Sequence[Output], offset: int) -> tuple[Commit, str]:
         """Publish and commit; the outcome, and the error's text. ConfigError when it would hit every record."""

@@ -17,12 +17,11 @@ from aiokafka.errors import (
 
 from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.kafka.assignor import sticky_assignor
-from consumer.kafka.closing import closed
+from consumer.kafka.clients import closed, started
 from consumer.stream.record import Partition, Record
 from schemas.connection import KafkaConnection
 
 MAX_FETCH_BYTES = 1024 * 1024
-STOP_SECONDS = 10.0
 REBALANCE_MARGIN_SECONDS = 15.0
 """What a rebalance needs beside the drain: finding out, leaving, joining."""
 
@@ -55,7 +54,7 @@ class Source:
     def __init__(
         self, connection: KafkaConnection, membership: Membership, topics: Sequence[str], assignment: Assignment
     ) -> None:
-        self._timeout = connection.request_timeout_seconds
+        self._connection, self._timeout = connection, connection.request_timeout_seconds
         self._topics = list(topics)
         self._listener = _Listener(self, assignment)
         self._options = _options(connection, membership)
@@ -64,22 +63,14 @@ class Source:
     async def start(self) -> None:
         """Join the group. Raises ConfigError when no broker answers or the credentials are refused."""
         self._consumer = AIOKafkaConsumer(**self._options)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._consumer.start()
-        except (KafkaError, TimeoutError, OSError) as error:
-            await self.stop()
-            raise ConfigError(
-                f"no broker at KAFKA_BOOTSTRAP_SERVERS={self._options['bootstrap_servers']} could be used "
-                f"within {self._timeout:g} s: {error or type(error).__name__}"
-            ) from None
+        await started(self._consumer, self._connection)
         self._consumer.subscribe(self._topics, listener=self._listener)
 
     async def stop(self) -> None:
         """Leave the group. Drain first: the revocation callback does not run here. Safe to call twice."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:  # where it cannot leave, the session time-out removes it
-            await closed(consumer.stop(), STOP_SECONDS)
+            await closed(consumer.stop())
 
     async def poll(self, timeout_seconds: float) -> Mapping[Partition, Sequence[Record]]:
         """The next records, in offset order per partition. Must not be cancelled (aiokafka then stops its checks)."""

@@ -19,6 +19,7 @@ from consumer.stream.record import Output, Record
 from consumer.stream.work import Rank
 from schemas.base import id_text
 from schemas.codec import Undecodable, decode, decode_group_key, group_key, restaurant_key
+from schemas.headers import EventType
 from schemas.results import Provenance, RestaurantStrengths, RestaurantSummary
 
 Member = tuple[str, str]
@@ -233,5 +234,7 @@ class Groups:
                 engine=self._shared.made.engine, model=self._shared.made.model, prompt=prompts.prompt_id(Kind.STRENGTH)
             ),
         )
-        marks = outputs.headers(outputs.ce_id_of_job(self._names.strength, key, target.version), "strength", now)
+        marks = outputs.headers(
+            outputs.ce_id_of_job(self._names.strength, key, target.version), EventType.STRENGTH, now
+        )
         return outputs.result(self._names.strength, key, value, restaurant_key(id_text(restaurant)), marks)

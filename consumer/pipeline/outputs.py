@@ -6,14 +6,11 @@ from consumer.errors import DeadLetter
 from consumer.stream.record import Output, Record
 from schemas.base import WireModel
 from schemas.codec import encode
+from schemas.headers import TRACEPARENT, EventType, Headers, cloud_event
 
 SERVICE = "review-consumer"
-TYPE_PREFIX = "restaurant"
 DLQ_PREFIX = "dlq."
 ATTEMPTS = "dlq.attempts"
-
-Marks = tuple[tuple[str, bytes], ...]
-"""Headers of a record that we make."""
 
 
 def ce_id_of_record(record: Record, kind: str) -> str:
@@ -26,28 +23,17 @@ def ce_id_of_job(topic: str, key: bytes, version: int) -> str:
     return f"{topic}/{key.decode('utf-8', 'replace')}/{version}"
 
 
-def trace_of(record: Record) -> Marks:
+def trace_of(record: Record) -> Headers:
     """The `traceparent` that came in, to go out again."""
-    return tuple((name, value) for name, value in record.headers if name == "traceparent")[:1]
+    return tuple((name, value) for name, value in record.headers if name == TRACEPARENT)[:1]
 
 
-def headers(
-    ce_id: str, kind: str, now: float, trace: tuple[tuple[str, bytes], ...] = ()
-) -> tuple[tuple[str, bytes], ...]:
-    """CloudEvents' attributes of a result of `kind`, made at `now` (seconds since 1970)."""
-    moment = datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z")
-    return (
-        ("ce_specversion", b"1.0"),
-        ("ce_id", ce_id.encode()),
-        ("ce_type", f"{TYPE_PREFIX}.{kind}.v1".encode()),
-        ("ce_source", SERVICE.encode()),
-        ("ce_time", moment.encode()),
-        ("content-type", b"application/json"),
-        *trace,
-    )
+def headers(ce_id: str, kind: EventType, now: float, trace: Headers = ()) -> Headers:
+    """CloudEvents' attributes of a result of `kind`, made at `now` (seconds since 1970), and the trace."""
+    return (*cloud_event(ce_id, kind, SERVICE, datetime.fromtimestamp(now, UTC)), *trace)
 
 
-def result(topic: str, key: bytes, value: WireModel, place: int | bytes, marks: Marks) -> Output:
+def result(topic: str, key: bytes, value: WireModel, place: int | bytes, marks: Headers) -> Output:
     """A result as a record."""
     return Output(topic, key, encode(value), place, marks)
 

@@ -24,6 +24,7 @@ from consumer.stream.work import Rank
 from schemas.base import Priority, id_text
 from schemas.codec import Undecodable, decode_review, restaurant_key
 from schemas.events import ReviewEvent
+from schemas.headers import EventType
 from schemas.results import Provenance, SentimentResult, SentimentTotals, Source
 
 _RANKS = {Priority.HIGH: Rank.HIGH, Priority.NORMAL: Rank.NORMAL, Priority.LOW: Rank.LOW}
@@ -153,9 +154,8 @@ class Reviews:
                 truncated=item.truncated,
             ),
         )
-        marks = outputs.headers(
-            outputs.ce_id_of_record(record, "sentiment"), "sentiment", now, outputs.trace_of(record)
-        )
+        ce_id = outputs.ce_id_of_record(record, "sentiment")
+        marks = outputs.headers(ce_id, EventType.SENTIMENT, now, outputs.trace_of(record))
         key = restaurant_key(event.restaurant_id)
         return outputs.result(self._names.sentiment, key, value, self._worker.partition.partition, marks)
 
@@ -179,7 +179,7 @@ class Reviews:
             neutral_ratio=percents[2],
             updated_at=datetime.fromtimestamp(now, UTC),
         )
-        marks = outputs.headers(outputs.ce_id_of_record(last, "totals"), "totals", now)
+        marks = outputs.headers(outputs.ce_id_of_record(last, "totals"), EventType.TOTALS, now)
         return [outputs.result(self._names.totals, key, value, place, marks)]
 
 

@@ -19,6 +19,7 @@ from consumer.stream.record import Output
 from consumer.stream.state import RestaurantState, ReviewState, Staged, Store, SummaryState
 from consumer.stream.work import Rank
 from schemas.codec import encode, group_key, restaurant_key
+from schemas.headers import EventType
 from schemas.results import Provenance, RestaurantSummary
 from schemas.topics import by_group_key
 
@@ -165,7 +166,7 @@ class Summaries:
     def _records(self, job: _Job, counts: RestaurantState, made: SummaryState, now: float) -> list[Output]:
         key = restaurant_key(job.restaurant)
         value = encode(self._value(job, counts, made))
-        marks = outputs.headers(outputs.ce_id_of_job(self._names.summary, key, made.version), "summary", now)
+        marks = outputs.headers(outputs.ce_id_of_job(self._names.summary, key, made.version), EventType.SUMMARY, now)
         return [
             Output(self._names.summary, key, value, self._worker.partition.partition, marks),
             Output(

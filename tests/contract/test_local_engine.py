@@ -1,13 +1,15 @@
 """The embedded engine keeps the contract; and what is its own."""
 
+import asyncio
+
 import pytest
 
 from consumer.analysis.answers import parse_summary
-from consumer.analysis.task import Kind, Task
+from consumer.analysis.task import AspectName, Kind, Task
 from consumer.engines.contract import Answer, Engine
 from consumer.engines.local.engine import LocalEngine
 from consumer.engines.local.sentiment import SentimentModel
-from consumer.errors import DeadLetter
+from consumer.errors import DeadLetter, EngineDown
 from tests.contract.engine_suite import BUDGET, Delivered, EngineSuite, sentiment
 
 
@@ -28,10 +30,21 @@ class TestLocalEngine(EngineSuite):
         )
         (answer,) = await self.ask(engine, [Task(Kind.SUMMARY, "ko", reviews)])
         parsed = parse_summary(answer.text, len(reviews))
-        assert {claim.aspect: claim.reviews for claim in parsed.positive}["food"] == (1, 2)
-        assert {claim.aspect: claim.reviews for claim in parsed.negative}["service"] == (3,)
+        assert {claim.aspect: claim.reviews for claim in parsed.positive}[AspectName.FOOD] == (1, 2)
+        assert {claim.aspect: claim.reviews for claim in parsed.negative}[AspectName.SERVICE] == (3,)
         assert "음식 맛(2건)에 만족한다는" in parsed.overall
         assert all(any(claim.text in review for review in reviews) for claim in (*parsed.positive, *parsed.negative))
+
+    async def test_stopping_ends_what_runs_and_what_waits_as_engine_down(self) -> None:
+        """Not as a cancellation: nobody cancelled the caller."""
+        engine = LocalEngine()
+        await engine.start()
+        batch = await engine.prepare([Task(Kind.SUMMARY, "ko", ("맛있고 친절해요. " * 300,) * 16)] * 20, 8000)
+        runs = [asyncio.create_task(engine.run(batch, Delivered())) for _ in range(3)]
+        await asyncio.sleep(0.02)
+        await engine.stop()
+        outcomes = await asyncio.gather(*runs, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [EngineDown] * 3
 
     async def test_one_item_that_breaks_the_model_is_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its neighbours in the vectorised pass are labelled."""

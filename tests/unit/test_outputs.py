@@ -2,6 +2,7 @@
 
 from consumer.errors import DeadLetter
 from consumer.pipeline import outputs
+from schemas.headers import EventType
 from tests.unit.records import FakeRecord
 
 NOW = 1_790_000_000.5
@@ -42,7 +43,7 @@ def test_cloud_events_headers() -> None:
     """The id is the same on redelivery, the trace goes on."""
     record = FakeRecord(partition=2, offset=9, headers=(("traceparent", b"00-ab-cd-01"), ("other", b"x")))
     ce_id = outputs.ce_id_of_record(record, "sentiment")
-    marks = dict(outputs.headers(ce_id, "sentiment", NOW, outputs.trace_of(record)))
+    marks = dict(outputs.headers(ce_id, EventType.SENTIMENT, NOW, outputs.trace_of(record)))
     assert marks == {
         "ce_specversion": b"1.0",
         "ce_id": b"restaurant.reviews/2/9/sentiment",
