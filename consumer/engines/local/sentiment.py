@@ -81,7 +81,8 @@ class Table:
         found[found == self.keys.size] = 0
         known = self.keys[found] == ngrams.keys
         rows = ngrams.rows[known]
-        return np.bincount(rows, self.weights[found[known]], texts), np.bincount(rows, minlength=texts)
+        sums = np.bincount(rows, self.weights[found[known]], texts)
+        return np.asarray(sums, np.float64), np.bincount(rows, minlength=texts)
 
 
 class SentimentModel:

@@ -50,7 +50,12 @@ def held_out(folder: Path) -> dict[str, list[Row]]:
 def inputs(folder: Path) -> list[Path]:
     """The files that training reads, for the provenance."""
     parts = [f"m_absa/{domain}/{language}/{split}.txt" for domain, language, split in _splits()]
-    return [*(folder / part for part in parts), folder / "nsmc/binary_5000.tsv", folder / "nsmc/rating_3000.tsv", PHRASES]
+    return [
+        *(folder / part for part in parts),
+        folder / "nsmc/binary_5000.tsv",
+        folder / "nsmc/rating_3000.tsv",
+        PHRASES,
+    ]
 
 
 def absa(folder: Path, domain: str, language: str, split: str) -> list[Row]:

@@ -69,7 +69,8 @@ def main() -> None:
     texts = [row.text for row in sets["NSMC, 100 movies"]]
     rates = {str(batch): speed(model, texts, batch) for batch in (1, 50)}
     if asked.json:
-        print(json.dumps({"model": f"{model.name} {model.version}", "sets": figures, "texts_per_second": rates}, indent=2))
+        found = {"model": f"{model.name} {model.version}", "sets": figures, "texts_per_second": rates}
+        print(json.dumps(found, indent=2))
         return
     _print_table(model, figures, rates)
 

@@ -127,7 +127,7 @@ def _source_weight(source: str) -> float:
 
 
 def _polar(data: Design, source: str) -> Mask:
-    return (data.sources == source) & (data.labels != NEUTRAL)
+    return np.asarray((data.sources == source) & (data.labels != NEUTRAL), np.bool_)
 
 
 def _slope_and_bias(data: Design, scores: Floats) -> tuple[float, float]:

@@ -1,11 +1,11 @@
 """Train the local model's weights: `python -m tests.benchmarks.local_model.train --data DIR [--out FOLDER]`.
 
-Settings are chosen by cross-validation on training rows; the held-out sets are looked at once, at the end, to be
+Settings are fitted by cross-validation on training rows; the held-out sets are measured at the end of a run, to be
 written into the provenance. The same data and library versions give the same weights, byte for byte.
 """
 
 import argparse
-import datetime
+import datetime as dt
 import hashlib
 import io
 import json
@@ -41,7 +41,7 @@ SOURCES = [
 ]
 
 
-def choose_strength(design: fitting.Design) -> tuple[float, np.ndarray]:
+def choose_strength(design: fitting.Design) -> tuple[float, fitting.Floats]:
     """The strength with the best mean accuracy on the held-out folds of the target sources, and its scores."""
     best, best_mean, best_scores = 0.0, 0.0, np.empty(0)
     for strength in STRENGTHS:
@@ -112,18 +112,21 @@ def main() -> None:
     read = {"version": f"1-{digest[:8]}", "features": features.VERSION, "sha256": digest, "scale": scale}
     read["calibration"] = calibration.model_dump()
     model = sentiment.SentimentModel.from_bytes(json.dumps(read).encode(), weights)
-    date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    date = dt.datetime.now(tz=dt.UTC).date().isoformat()
     about = read | {"ngrams": table.keys.size} | provenance(asked.data, design, strength, date)
-    folds = dict(zip(fitting.TARGETS, fitting.accuracies(design, _logits(calibration, scores), calibration.margin), strict=True))
-    about["cross_validated_accuracy"] = {name: round(value, 4) for name, value in folds.items()}
+    about["cross_validated_accuracy"] = _cross_validated(design, scores, calibration)
     about["measured"] = _measured(model, asked.data)
     (asked.out / sentiment.WEIGHTS_FILE).write_bytes(weights)
     (asked.out / sentiment.PROVENANCE_FILE).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     print(json.dumps(about, indent=2, ensure_ascii=False), f"\n{len(weights):,} bytes of weights")
 
 
-def _logits(calibration: sentiment.Calibration, scores: np.ndarray) -> np.ndarray:
-    return np.asarray(calibration.slope * scores + calibration.bias)
+def _cross_validated(
+    design: fitting.Design, scores: fitting.Floats, calibration: sentiment.Calibration
+) -> dict[str, float]:
+    logits = calibration.slope * scores + calibration.bias
+    found = fitting.accuracies(design, logits, calibration.margin)
+    return {name: round(value, 4) for name, value in zip(fitting.TARGETS, found, strict=True)}
 
 
 def _measured(model: sentiment.SentimentModel, folder: Path) -> dict[str, dict[str, float]]:
