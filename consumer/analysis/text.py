@@ -35,7 +35,7 @@ _ENDINGS = (
 _MARKS = ".!?。！？…~ㅋㅎㅠㅜ^♡♥\u2600-\u27bf\ufe0f\U0001f000-\U0001faff"
 _AFTER = "|".join(f"(?<={end})" for end in (*_ENDINGS.split("|"), f"[{_MARKS}]", "[.!?][\"'”’]"))
 _GAP = re.compile(rf"(?:{_AFTER})\s+|(?<=[.!?])(?=[가-힣])")
-_HARD = re.compile(f"[\r\n\v\f{_TRICKS}]+")
+_HARD = re.compile(f"[\t\r\n\v\f{_TRICKS}]+")
 _SPACE = re.compile(r"\s+")
 _HIDDEN = re.compile(f"[{_UNSEEN}]")
 _WORD = re.compile(r"\w")
@@ -48,7 +48,7 @@ _KOREAN_SHARE = 0.3
 
 def tidy(text: str) -> str:
     """One line of seen characters: what is put into a prompt, or kept of a model's text. Not for quotes."""
-    return _HIDDEN.sub("", _SPACE.sub(" ", text)).strip()
+    return " ".join(_HIDDEN.sub("", _SPACE.sub(" ", text)).split())
 
 
 def shorten(text: str, limit: int) -> str:

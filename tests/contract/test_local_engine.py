@@ -35,6 +35,13 @@ class TestLocalEngine(EngineSuite):
         assert "음식 맛(2건)에 만족한다는" in parsed.overall
         assert all(any(claim.text in review for review in reviews) for claim in (*parsed.positive, *parsed.negative))
 
+    async def test_nothing_is_taken_before_the_start(self) -> None:
+        """Nor prepared."""
+        engine = LocalEngine()
+        with pytest.raises(EngineDown, match="not started"):
+            await engine.prepare([sentiment("맛있어요")], BUDGET)
+        await engine.stop()
+
     async def test_stopping_ends_what_runs_and_what_waits_as_engine_down(self) -> None:
         """Not as a cancellation: nobody cancelled the caller."""
         engine = LocalEngine()

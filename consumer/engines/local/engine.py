@@ -55,9 +55,9 @@ class LocalEngine:
         await self._in_thread(lambda: self._sentiment.label_logprobs(["따뜻하게"]))
 
     async def stop(self) -> None:
-        """The piece of work that runs ends by itself, in milliseconds; the others never start."""
+        """The piece of work that runs ends by itself, in milliseconds; those that wait find the engine stopped."""
         self._reason = "stopped"
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.shutdown(wait=False)
 
     def health(self) -> Health:
         """Ready from start to stop."""
@@ -85,14 +85,19 @@ class LocalEngine:
             deliver(n, await self._in_thread(lambda task=task: self._said(task)))  # type: ignore[misc]
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
-        if self._reason:
-            raise EngineDown(f"the local engine is {self._reason}")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._while_up, work)
         except RuntimeError as error:
-            if self._reason:  # stopped between the check and here
-                raise EngineDown(f"the local engine is {self._reason}") from error
+            self._check_up(error)  # the thread takes nothing more once it is stopped
             raise
+
+    def _while_up(self, work: Callable[[], R]) -> R:
+        self._check_up()
+        return work()
+
+    def _check_up(self, cause: Exception | None = None) -> None:
+        if self._reason:
+            raise EngineDown(f"the local engine is {self._reason}") from cause
 
     def _labelled(self, texts: Sequence[str]) -> list[Answer | Fault]:
         """All at once; one by one where that fails, so that the culprit is alone."""

@@ -9,23 +9,33 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import Protocol
 
 from consumer.analysis.aspects import lexicon, word_lists
 from consumer.analysis.task import AspectName, Polarity
 from consumer.analysis.text import normal, sentences, tidy
 
+MAX_CLAUSES = 64
+"""Clauses read of one review: more than a guest writes, few enough that a hostile text costs no more."""
 _CUE = 1.5
 """Log-odds that one cue adds or takes."""
-_SURE = 1.0
-"""Log-odds from which on a clause says something; twice that where no aspect is named."""
+_SURE, _UNSURE, _UNNAMED = 1.0, 2.0, 2.5
+"""Log-odds from which on a clause says something: with a cue, by the model alone, and where no aspect is named."""
 _MOST = 8.0
 """No single clause outweighs all others."""
+_TURNED = 0.5
+"""What the model's log-odds are worth where a negation turns a cue round: it reads the words, not the turn."""
 
 _TURN = re.compile(
-    r"(?<=[가-힣]지만)[,. ]+|(?<=[는은인한운던쁜큰단짠픈긴]데)[,. ]+|"
-    r"(?<=[있없좋많적싸하넓좁크작길럽롭덥춥맵짜쁘르]고)[,. ]+|(?<=[가-힣]), |(?<=긴 하나) |,? (?=but |however |although |though |while )|; ",
-    re.IGNORECASE,
+    r"""
+      (?<=[가-힣]지만)[,.\ ]+
+    | (?<=[는은인한운던쁜큰단짠픈긴]데)[,.\ ]+
+    | (?<=[있없좋많적싸하넓좁크작길럽롭덥춥맵짜쁘르]고)[,.\ ]+
+    | (?<=[가-힣]),\ | (?<=긴\ 하나)\ | ;\ | \ /\s
+    | ,?\ (?=but\ |however\ |although\ |though\ |while\ )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 """Where a sentence turns to something else: what stands on either side is judged by itself."""
 
@@ -49,12 +59,14 @@ class Opinion:
     aspect: AspectName
     log_odds: float
     """Of positive against negative; never 0."""
-    sentence: str
-    """The sentence it stands in, on one line."""
-    clause: str
-    """In normal form."""
-    alone: bool
-    """The clause is the whole sentence, and speaks of no other aspect."""
+    plain: str
+    """The clause in normal form."""
+    said: str
+    """What a reader should see of it: the clause where it ends its sentence, else the whole sentence, on one line."""
+    whole: bool
+    """What a reader sees is this clause alone."""
+    aspects: int
+    """Aspects that the clause speaks of."""
 
     @property
     def polarity(self) -> Polarity:
@@ -65,14 +77,16 @@ class Opinion:
 @dataclass(frozen=True, slots=True)
 class _Clause:
     review: int
-    sentence: str
     text: str
+    said: str
     whole: bool
 
 
 def opinions(reviews: Sequence[str], scorer: Scorer) -> list[Opinion]:
     """All opinions of some reviews, in their order. All clauses are scored in one call."""
-    clauses = [clause for number, text in enumerate(reviews, 1) for clause in _clauses(number, text)]
+    clauses = [
+        clause for number, text in enumerate(reviews, 1) for clause in islice(_clauses(number, text), MAX_CLAUSES)
+    ]
     scores = scorer.label_logprobs([clause.text for clause in clauses])
     return [
         opinion
@@ -81,33 +95,39 @@ def opinions(reviews: Sequence[str], scorer: Scorer) -> list[Opinion]:
     ]
 
 
-def cue_score(clause: str) -> int:
-    """Cues that praise less cues that complain, in a clause in normal form."""
+def weigh(clause: str, log_odds: float) -> float:
+    """The model's log-odds of a clause in normal form together with its cues; 0 where they are too little to go by."""
     padded = f" {clause} "
-    return sum(_sign(padded, match) for match in _cues().finditer(padded))
+    signs = [_sign(padded, match) for match in _cues().finditer(padded)]
+    if any(turned for _, turned in signs):
+        log_odds = max(-_TURNED, min(_TURNED, log_odds))
+    total = max(-_MOST, min(_MOST, log_odds + _CUE * sum(sign for sign, _ in signs)))
+    return total if abs(total) >= (_SURE if signs else _UNSURE) else 0.0
 
 
 def _clauses(number: int, review: str) -> Iterator[_Clause]:
     for sentence in sentences(review):
         line = tidy(sentence)
-        parts = [part for part in _TURN.split(line) if part.strip()]
-        yield from (_Clause(number, line, part, len(parts) == 1) for part in parts)
+        *parts, last = [part for part in _TURN.split(line) if part.strip()] or [line]
+        yield from (_Clause(number, part, line, whole=False) for part in parts)
+        yield _Clause(number, last, last, whole=True)
 
 
 def _opinions(clause: _Clause, log_odds: float) -> Iterator[Opinion]:
     plain = normal(clause.text)
-    total = max(-_MOST, min(_MOST, log_odds + _CUE * cue_score(plain)))
-    aspects = lexicon().aspects(plain)
-    if abs(total) < (_SURE if aspects else 2 * _SURE):
+    weight, aspects = weigh(plain, log_odds), lexicon().aspects(plain)
+    if abs(weight) < (_SURE if aspects else _UNNAMED):
         return
     for aspect in aspects or (AspectName.OTHER,):
-        yield Opinion(clause.review, aspect, total, clause.sentence, plain, clause.whole and len(aspects) == 1)
+        yield Opinion(clause.review, aspect, weight, plain, clause.said, clause.whole, len(aspects))
 
 
-def _sign(padded: str, match: re.Match[str]) -> int:
+def _sign(padded: str, match: re.Match[str]) -> tuple[int, bool]:
+    """1 for praise, -1 for a complaint, and whether that is what a negation made of it."""
     sign = 1 if match["praise"] else -1
-    turned = _NOT_BEFORE.search(padded, 0, match.start() + match[0].startswith(" ")) is not None
-    return -sign if turned or _NOT_AFTER.match(padded, match.end()) else sign
+    before = _NOT_BEFORE.search(padded, 0, match.start() + match[0].startswith(" "))
+    turned = before is not None or _NOT_AFTER.match(padded, match.end()) is not None
+    return (-sign if turned else sign), turned
 
 
 @lru_cache(maxsize=1)

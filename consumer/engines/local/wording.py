@@ -1,9 +1,10 @@
 """What the local engine says, in Korean and English: whole sentences, put together from counted aspects."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from consumer.analysis.answers import MAX_PARAGRAPH
-from consumer.analysis.task import AspectName, Claim, Language
+from consumer.analysis.task import AspectName, Language
 from consumer.analysis.text import shorten
 
 _NAMES: dict[Language, dict[AspectName, str]] = {
@@ -16,7 +17,7 @@ _NAMES: dict[Language, dict[AspectName, str]] = {
         AspectName.CLEANLINESS: "청결",
         AspectName.PORTION: "음식의 양",
         AspectName.LOCATION: "위치",
-        AspectName.OTHER: "전반적인 만족도",
+        AspectName.OTHER: "전반적인 경험",
     },
     "en": {
         AspectName.FOOD: "the food",
@@ -36,58 +37,106 @@ _MANY = 3
 """Reviews from which on praise counts as frequent."""
 
 
-def overall(language: Language, praised: Sequence[Claim], blamed: Sequence[Claim]) -> str:
-    """What is praised and what is not; each most supported first."""
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One aspect, how many reviews say it, and dishes that several of them name."""
+
+    aspect: AspectName
+    support: int
+    dishes: tuple[str, ...] = ()
+
+
+def overall(language: Language, praised: Sequence[Point], blamed: Sequence[Point]) -> str:
+    """What is praised and what is not, the more frequent first; points most supported first."""
     say = _overall_ko if language == "ko" else _overall_en
     return shorten(say(praised[:_MOST], blamed[:_MOST]), MAX_PARAGRAPH)
 
 
-def comparison(language: Language, claims: Sequence[Claim]) -> str:
+def comparison(language: Language, praised: Sequence[Point]) -> str:
     """What the other restaurants are praised for."""
-    listed = _listed(language, claims[:_MOST])
+    if not praised:
+        nobody = "비슷한 식당들에도 뚜렷한 칭찬이 아직 없습니다."
+        return nobody if language == "ko" else "Similar restaurants are not clearly praised for anything yet."
+    listed = _listed(language, praised[:_MOST])
     if language == "ko":
         return f"비슷한 식당들은 {listed} 면에서 좋은 평을 받습니다."
     return f"Similar restaurants are praised for {listed}."
 
 
-def strengths(language: Language, claims: Sequence[Claim], *, compared: bool) -> str:
-    """What stands out, in the words of the first claim."""
-    listed, first = _listed(language, claims[:_MOST]), claims[0].text.rstrip(".!~ ")
+def strengths(language: Language, praised: Sequence[Point], said: str, *, compared: bool) -> str:
+    """What stands out among similar restaurants, or by itself, strongest first; `said`: a guest's sentence, if any."""
+    if not praised:
+        return "뚜렷한 칭찬이 아직 없습니다." if language == "ko" else "Nothing is clearly praised yet."
+    listed, quoted = _listed(language, praised[:_MOST]), said.strip(" .!~“”")
     if language == "ko":
-        much = "비슷한 식당들보다 칭찬이 두드러집니다" if compared else "칭찬이 있습니다"
-        return shorten(f"{listed}에 대한 {much}. 대표적인 평은 “{first}”입니다.", MAX_PARAGRAPH)
-    much = "more than similar restaurants" if compared else "by its guests"
-    return shorten(f"Praised {much} for {listed}. One guest puts it like this: “{first}”.", MAX_PARAGRAPH)
+        stands = (
+            f"비슷한 식당들보다 {listed}에 대한 칭찬이 두드러집니다."
+            if compared
+            else f"{listed}에 대한 칭찬이 많습니다."
+        )
+        voice = f" 대표적인 평은 “{quoted}”입니다." if quoted else ""
+    else:
+        stands = f"Praised {'more than similar restaurants' if compared else 'most'} for {listed}."
+        voice = f" One guest puts it like this: “{quoted}”." if quoted else ""
+    return shorten(stands + voice, MAX_PARAGRAPH)
 
 
-def _overall_ko(praised: Sequence[Claim], blamed: Sequence[Claim]) -> str:
+def plain_claim(language: Language, aspect: AspectName, *, praise: bool) -> str:
+    """A claim about an aspect of which nobody wrote a sentence that can be shown in this language."""
+    name = _NAMES[language][aspect]
+    if language == "ko":
+        return f"{name}에 만족합니다." if praise else f"{name}{_topic_particle(name)} 아쉽습니다."
+    return f"Guests like {name}." if praise else f"Guests are let down by {name}."
+
+
+def _overall_ko(praised: Sequence[Point], blamed: Sequence[Point]) -> str:
     good, bad = _listed("ko", praised), _listed("ko", blamed)
-    often = "평이 많" if praised and praised[0].support >= _MANY else "평이 있"
-    particle = _topic_particle(_NAMES["ko"][blamed[-1].aspect]) if blamed else ""
-    if praised and blamed:
-        return f"{good}에 만족한다는 {often}고, {bad}{particle} 아쉽다는 의견이 있습니다."
-    if praised:
-        return f"{good}에 만족한다는 {often}습니다."
-    return f"{bad}{particle} 아쉽다는 의견이 있습니다." if blamed else "뚜렷한 칭찬이나 아쉬운 점이 아직 없습니다."
+    often_good, often_bad = ("많" if _most(points) >= _MANY else "있" for points in (praised, blamed))
+    bad += _topic_particle(_NAMES["ko"][blamed[:_MOST][-1].aspect]) if blamed else ""
+    if not praised and not blamed:
+        return "뚜렷한 칭찬이나 아쉬운 점이 아직 없습니다."
+    if not praised:
+        return f"{bad} 아쉽다는 의견이 {often_bad}습니다."
+    if not blamed:
+        return f"{good}에 만족한다는 평이 {often_good}습니다."
+    if _most(blamed) > _most(praised):
+        return f"{bad} 아쉽다는 의견이 {often_bad}지만, {good}에 만족한다는 평도 있습니다."
+    return f"{good}에 만족한다는 평이 {often_good}고, {bad} 아쉽다는 의견이 있습니다."
 
 
-def _overall_en(praised: Sequence[Claim], blamed: Sequence[Claim]) -> str:
+def _overall_en(praised: Sequence[Point], blamed: Sequence[Point]) -> str:
     good, bad = _listed("en", praised), _listed("en", blamed)
-    who = "Many guests" if praised and praised[0].support >= _MANY else "Guests"
-    if praised and blamed:
-        return f"{who} praise {good}; some are let down by {bad}."
-    if praised:
-        return f"{who} praise {good}."
-    return f"Guests are let down by {bad}." if blamed else "Nothing stands out yet, for better or worse."
+    who_good, who_bad = ("Many guests" if _most(points) >= _MANY else "Some guests" for points in (praised, blamed))
+    if not praised and not blamed:
+        return "Nothing stands out yet, for better or worse."
+    if not praised:
+        return f"{who_bad} are let down by {bad}."
+    if not blamed:
+        return f"{who_good} praise {good}."
+    if _most(blamed) > _most(praised):
+        return f"{who_bad} are let down by {bad}; others praise {good}."
+    return f"{who_good} praise {good}; others are let down by {bad}."
 
 
-def _listed(language: Language, claims: Sequence[Claim]) -> str:
-    unit = "건" if language == "ko" else ""
-    named = [f"{_NAMES[language][claim.aspect]}({claim.support}{unit})" for claim in claims]
+def _most(points: Sequence[Point]) -> int:
+    return points[0].support if points else 0
+
+
+def _listed(language: Language, points: Sequence[Point]) -> str:
     if language == "ko":
-        return ", ".join(named)
-    named = [name.replace("(", " (") for name in named]
+        return ", ".join(f"{_named_ko(point)}({point.support}건)" for point in points)
+    named = [f"{_named_en(point)} ({point.support})" for point in points]
     return " and ".join(filter(None, (", ".join(named[:-1]), *named[-1:])))
+
+
+def _named_ko(point: Point) -> str:
+    dishes = f"{'·'.join(point.dishes)} 등 " if point.dishes else ""
+    return f"{dishes}{_NAMES['ko'][point.aspect]}"
+
+
+def _named_en(point: Point) -> str:
+    dishes = f", such as the {' and the '.join(point.dishes)}" if point.dishes else ""
+    return f"{_NAMES['en'][point.aspect]}{dishes}"
 
 
 def _topic_particle(noun: str) -> str:
