@@ -92,6 +92,8 @@ def watch(
             live.update(tables.live(board), refresh=console.is_terminal)
 
         asyncio.run(_watch(chosen.kafka, chosen.topics, show, from_beginning=from_beginning, once=once))
+    if not console.is_terminal:
+        console.line()  # there, rich leaves the table's last line open
 
 
 @app.command()

@@ -57,9 +57,10 @@ class RetryPolicy:
     def _longest(self, attempt: int) -> float:
         if attempt < 1:
             raise ValueError(f"attempts are counted from 1, not {attempt}")
-        if (attempt - 1) * math.log(self.factor) >= math.log(self.cap / self.base):
-            return self.cap  # known without the power, which overflows after a thousand doublings
-        return min(self.cap, self.base * self.factor ** (attempt - 1))
+        try:
+            return min(self.cap, self.base * math.pow(self.factor, attempt - 1))
+        except OverflowError:  # after a thousand doublings
+            return self.cap
 
 
 class DelayQueue(Generic[T]):
