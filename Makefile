@@ -25,6 +25,7 @@ serve: $(READY) ## a development broker and the consumer, until stopped
 	@$(BIN)/python -m deploy.kafka --exec sh -c '$(BIN)/review-consumer topics create && exec $(BIN)/review-consumer run'
 
 test: $(READY) ## all tests, on a real broker
+	@$(BIN)/python -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # the tests say what is missing, and skip or fail
 	@$(BIN)/python -m pytest -q
 
 check: $(READY) ## lint, types, imports, schemas

@@ -115,6 +115,13 @@ class Retries(BaseSettings):
     base_seconds: float = Field(0.2, gt=0, le=60, description="Pause before the second attempt.")
     max_seconds: float = Field(30, gt=0, le=3600, description="Longest pause.")
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.base_seconds > self.max_seconds:
+            msg = f"RETRY_BASE_SECONDS={self.base_seconds} is above RETRY_MAX_SECONDS={self.max_seconds}"
+            raise ValueError(msg)
+        return self
+
 
 class Jobs(BaseSettings):
     """When a restaurant's summary and strengths are made anew."""

@@ -72,9 +72,11 @@ def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("VLLM_MIN_BATCH_SIZE", "20")
     monkeypatch.setenv("VLLM_MAX_BATCH_SIZE", "10")
     monkeypatch.setenv("POLL_MAX_RECORDS", "5000")
+    monkeypatch.setenv("RETRY_MAX_SECONDS", "0.1")
     with pytest.raises(ConfigError) as caught:
         load()
     assert "VLLM_MIN_BATCH_SIZE=20 is above VLLM_MAX_BATCH_SIZE=10" in str(caught.value)
+    assert "RETRY_BASE_SECONDS=0.2 is above RETRY_MAX_SECONDS=0.1" in str(caught.value)
     assert "POLL_MAX_RECORDS=5000 is above LANE_MAX_RECORDS=2000" in str(caught.value)
 
 
