@@ -6,22 +6,18 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    KafkaError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-)
+from aiokafka.errors import KafkaError
 
 from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.kafka.clients import closed, started
 from consumer.kafka.source import Source
 from consumer.stream.record import Output, Partition
 from schemas.connection import KafkaConnection
-from schemas.topics import DEFAULT_MAX_MESSAGE_BYTES, DLQ_HEADROOM_BYTES, murmur2_partition
+from schemas.topics import murmur2_partition
 
 LINGER_MS = 5
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+"""Before compression. The broker decides what is too large, after it."""
 CONCURRENT_SENDS = 512
 """Sends of one commit that wait for their acknowledgement at once; the producer's own buffer bounds the bytes."""
 
@@ -60,7 +56,8 @@ class AtLeastOncePublisher:
             "acks": "all",
             "enable_idempotence": True,
             "linger_ms": LINGER_MS,
-            "max_request_size": DEFAULT_MAX_MESSAGE_BYTES + DLQ_HEADROOM_BYTES,
+            "compression_type": "zstd",  # so that a dead letter is no larger than its record was on the way in
+            "max_request_size": MAX_REQUEST_BYTES,
         }
         self._producer: Any = None
 
@@ -80,9 +77,11 @@ class AtLeastOncePublisher:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._send(outputs)
-        except (TopicAuthorizationFailedError, UnknownTopicOrPartitionError) as error:
-            raise ConfigError(f"outputs are refused: {error}; see `review-consumer topics check`") from None
-        except (KafkaError, TimeoutError) as error:
+        except KafkaError as error:
+            if not error.retriable:  # it would be refused for ever, and the producer's sequence is broken
+                raise ConfigError(f"outputs are refused: {error!r}; see `review-consumer topics check`") from None
+            return Commit.NOT_COMMITTED, f"{type(error).__name__}: {error}"
+        except TimeoutError as error:
             return Commit.NOT_COMMITTED, f"{type(error).__name__}: {error}"
         try:
             await self._source.commit(lane, offset)
@@ -100,17 +99,14 @@ class AtLeastOncePublisher:
                     raise outcome
 
     async def _enqueue(self, output: Output) -> Any:
-        try:
-            return await self._producer.send(
-                output.topic,
-                key=output.key,
-                value=output.value,
-                partition=await self._partition(output),
-                headers=list(output.headers),
-                timestamp_ms=output.timestamp,
-            )
-        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
-            raise ConfigError(f"an output for {output.topic} is refused: {error}") from None
+        return await self._producer.send(
+            output.topic,
+            key=output.key,
+            value=output.value,
+            partition=await self._partition(output),
+            headers=list(output.headers),
+            timestamp_ms=output.timestamp,
+        )
 
     async def _partition(self, output: Output) -> int | None:
         if not isinstance(output.place, bytes):

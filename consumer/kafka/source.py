@@ -10,6 +10,7 @@ from aiokafka.errors import (
     CommitFailedError,
     GroupAuthorizationFailedError,
     IllegalStateError,
+    InconsistentGroupProtocolError,
     KafkaConnectionError,
     KafkaError,
     TopicAuthorizationFailedError,
@@ -77,7 +78,16 @@ class Source:
         try:
             records = await self._consumer.getmany(timeout_ms=int(timeout_seconds * 1000))
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
-            raise ConfigError(f"this member may not read: {error}; see the ACLs in the README") from None
+            raise ConfigError(f"this member may not read: {error!r}") from None
+        except InconsistentGroupProtocolError:
+            raise ConfigError(
+                f"the group {self._options['group_id']} has members with another DELIVERY: stop those first"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"a record of {' or '.join(self._topics)} has a header whose name is not UTF-8, which cannot be read "
+                f"past: {error}; move the group's offset beyond it"
+            ) from None
         return {Partition(tp.topic, tp.partition): batch for tp, batch in records.items()}
 
     def pause(self, partitions: Sequence[Partition]) -> None:
@@ -118,13 +128,10 @@ class Source:
                 await self._consumer.commit({_tp(partition): offset})
         except (CommitFailedError, IllegalStateError) as error:
             raise Fenced(str(error)) from None
+        except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
+            raise ConfigError(f"this member may not commit: {error!r}") from None
         except (KafkaError, TimeoutError) as error:
             raise RetryLater(f"{type(error).__name__}: {error}") from None
-
-    async def partition_count(self, topic: str) -> int:
-        """Partitions of a topic, 0 where it does not exist."""
-        found = await self._bounded(self._consumer._client._wait_on_metadata(topic))  # noqa: SLF001 - no public call
-        return len(found)
 
     async def _bounded(self, call: Awaitable[Any]) -> Any:
         try:

@@ -2,12 +2,14 @@
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
 from consumer.engines.contract import Engine
 from consumer.engines.local.engine import LocalEngine
+from consumer.errors import ConfigError
 from consumer.hooks.events import Hooks
 from consumer.hooks.health import Health
 from consumer.hooks.logs import log_listener
@@ -63,27 +65,40 @@ def assemble(settings: Settings, engine: Engine, registry: CollectorRegistry, re
     publisher = AtLeastOncePublisher(settings.kafka, source)
     shared = _shared(settings, engine, dispatcher, hooks)
     lanes = _Lanes(settings, shared, source, publisher, reviews_partitions)
-    service.join(source, publisher, lanes.worker)
+    service.join(source, publisher, lanes.workers)
     return Assembly(service, engine, health)
 
 
 class _Lanes:
-    """Makes the worker of a partition: what its records mean is decided by its topic."""
+    """Makes the workers of an assignment: what their records mean is decided by their topic."""
 
     def __init__(
         self, settings: Settings, shared: Shared, source: Source, publisher: Publisher, reviews_partitions: int
     ) -> None:
         self._settings, self._shared, self._source, self._publisher = settings, shared, source, publisher
         self._keys = KeyCheck(settings.topics.reviews, settings.delivery.key_partitioner, reviews_partitions)
+        self._reviews_partitions = reviews_partitions
+        self._kept: dict[Partition, tuple[Worker, MemoryStore]] = {}
+        """The last worker and state of each partition: most come back in the next assignment, where we left them."""
 
-    def worker(self, partition: Partition) -> Worker:
-        """The worker of one assigned partition."""
+    def workers(self, partitions: Sequence[Partition]) -> list[Worker]:
+        """A worker for each partition of a new assignment; the state of those that are gone is dropped."""
+        self._kept = {partition: kept for partition, kept in self._kept.items() if partition in partitions}
+        return [self._worker(partition) for partition in partitions]
+
+    def _worker(self, partition: Partition) -> Worker:
         by_group = partition.topic == self._settings.topics.by_group
         make = self._groups if by_group else self._reviews
         return Worker(partition, self._source, self._publisher, self._shared, make_workload=make, keeps_table=by_group)
 
-    def _reviews(self, worker: Worker) -> Workload:
-        jobs, store = self._settings.jobs, MemoryStore()
+    def _reviews(self, worker: Worker, offset: int) -> Workload:
+        if worker.partition.partition >= self._reviews_partitions:
+            raise ConfigError(
+                f"{worker.partition.topic} has more than the {self._reviews_partitions} partitions of the start: "
+                "its restaurants are on other partitions now; set the other topics' counts, then start again"
+            )
+        jobs, store = self._settings.jobs, self._store(worker.partition, offset)
+        self._kept[worker.partition] = worker, store
         rules = SummaryRules(
             min_reviews=jobs.summary_min_reviews,
             max_age=jobs.summary_max_age_seconds,
@@ -92,7 +107,14 @@ class _Lanes:
         )
         return Reviews(worker, self._shared, store, Summaries(worker, self._shared, store, rules), self._keys)
 
-    def _groups(self, worker: Worker) -> Workload:
+    def _store(self, partition: Partition, offset: int) -> MemoryStore:
+        """The state as our last worker of the partition left it, if nobody has committed since; else an empty one."""
+        worker, store = self._kept.get(partition, (None, None))
+        if worker and store and worker.lane is not None and worker.lane.committed == offset:
+            return store
+        return MemoryStore()
+
+    def _groups(self, worker: Worker, _offset: int) -> Workload:
         jobs = self._settings.jobs
         rules = StrengthRules(jobs.strength_refresh_members, jobs.summary_max_age_seconds, JOB_RETRY_SECONDS)
         return Groups(worker, self._shared, rules)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -101,18 +101,42 @@ class Dispatcher:
             while self._new:
                 chunk, self._new = self._new[:PREPARE_CHUNK], self._new[PREPARE_CHUNK:]
                 wanted = [ask for ask in chunk if not ask.owner.closed]
-                prepared = await self._engine.prepare([ask.task for ask in wanted], self._rules.budget)
-                for ask, its in zip(wanted, prepared, strict=True):
-                    ask.prepared = its
-                    self._enqueue(ask)
+                await self._prepare_chunk(wanted)
                 self._wake.set()
+
+    async def _prepare_chunk(self, asks: Sequence[Ask]) -> None:
+        """All at once; one by one where that fails, so that the culprit is alone."""
+        try:
+            prepared = await self._engine.prepare([ask.task for ask in asks], self._rules.budget)
+        except EngineDown:
+            raise
+        except Exception as error:
+            if len(asks) == 1:
+                log.exception("an item could not be prepared")
+                asks[0].failed(DeadLetter("internal_error", type(error).__name__), 1)
+                return
+            for ask in asks:
+                await self._prepare_chunk([ask])
+            return
+        for ask, its in zip(asks, prepared, strict=True):
+            ask.prepared = its
+            self._enqueue(ask)
 
     def _enqueue(self, ask: Ask) -> None:
         its = ask.prepared
         if its is None or ask.owner.closed:
             return
         item = Item(ask, ask.restaurant, ask.rank, its.own_tokens, its.prefix, its.prefix_tokens)
-        self._batcher.add(item, self._clock())
+        try:
+            self._batcher.add(item, self._clock())
+        except ValueError as error:  # heavier than a batch may be: the engine did not keep its contract
+            ask.failed(DeadLetter("internal_error", str(error)), ask.attempts + 1)
+
+    def forget_closed(self) -> None:
+        """Drop what waits for owners that have closed: their records are another member's work by now."""
+        self._new = [ask for ask in self._new if not ask.owner.closed]
+        self._batcher.discard(lambda item: item.payload.owner.closed)
+        self._delayed.discard(lambda ask: ask.owner.closed)
 
     async def _send_batches(self, tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -157,6 +181,8 @@ class Dispatcher:
         except Exception as error:
             log.exception("the engine failed a batch")
             self._fail_open(running, RetryLater(f"{type(error).__name__}: {error}"))
+        else:
+            self._fail_open(running, RetryLater("the engine left it unanswered"))
         finally:
             running.permit.close()
             self._hooks(Event(What.BATCH_ENDED, seconds=self._clock() - running.started))

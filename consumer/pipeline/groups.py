@@ -202,6 +202,7 @@ class Groups:
     def _failed(self, member: Member) -> Callable[[DeadLetter, int], None]:
         def failed(fault: DeadLetter, _: int) -> None:
             self._shared.hooks(Event(What.JOB_FAILED, kind=Kind.STRENGTH, reason=fault.reason, detail=str(fault)))
+            self._comparisons.pop(member, None)  # whatever changed meanwhile is not forgotten
             self._owed.finish(member)
             self._owed.schedule(member, self._shared.wall() + self._rules.retry_after)
             self._worker.wake()

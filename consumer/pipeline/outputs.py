@@ -1,5 +1,6 @@
 """Results and dead letters as records, with their CloudEvents headers (Kafka's binary mode)."""
 
+import re
 from datetime import UTC, datetime
 
 from consumer.errors import DeadLetter
@@ -11,6 +12,8 @@ from schemas.headers import TRACEPARENT, EventType, Headers, cloud_event
 SERVICE = "review-consumer"
 DLQ_PREFIX = "dlq."
 ATTEMPTS = "dlq.attempts"
+_TRACE = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, version 00."""
 
 
 def ce_id_of_record(record: Record, kind: str) -> str:
@@ -24,8 +27,9 @@ def ce_id_of_job(topic: str, key: bytes, version: int) -> str:
 
 
 def trace_of(record: Record) -> Headers:
-    """The `traceparent` that came in, to go out again."""
-    return tuple((name, value) for name, value in record.headers if name == TRACEPARENT)[:1]
+    """The `traceparent` that came in, to go out again; anything else under that name stays behind."""
+    found = ((name, value) for name, value in record.headers if name == TRACEPARENT)
+    return tuple((name, value) for name, value in found if value and _TRACE.fullmatch(value))[:1]
 
 
 def headers(ce_id: str, kind: EventType, now: float, trace: Headers = ()) -> Headers:
@@ -63,7 +67,7 @@ def dead_letter(topic: str, record: Record, fault: DeadLetter, attempts: int, no
 def earlier_attempts(record: Record) -> int:
     """Attempts that a replayed record brings along; 0 for a record that comes for the first time."""
     value = next((v for name, v in record.headers if name == ATTEMPTS), b"0")
-    return int(value) if value.isdigit() and len(value) < 10 else 0  # noqa: PLR2004 - a number, not a flood of digits
+    return int(value) if value and value.isdigit() and len(value) < 10 else 0  # noqa: PLR2004 - a number, not a flood of digits
 
 
 def is_replayed(record: Record) -> bool:

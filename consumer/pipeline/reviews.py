@@ -98,6 +98,7 @@ class Reviews:
                 events.append(_dead(item))
         for restaurant, last in touched.items():
             out.extend(self._totals(staged, restaurant, last, now))
+            out.extend(self._summaries.corrected(staged, restaurant, now))
         out.extend(self._summaries.stage(staged, now, events))
         return Staged(tuple(out), lambda: self._settle(staged.changes), tuple(events))
 
@@ -131,9 +132,11 @@ class Reviews:
 
     def _fold(self, staged: state.Staged, item: Reviewed, touched: dict[str, Record], now: float) -> state.Folded:
         arrival = state.Arrival(item.event, item.record.timestamp, outputs.is_replayed(item.record))
+        restaurant = id_text(item.event.restaurant_id)
+        before = _counts(staged.restaurant(restaurant))
         folded = state.fold(staged, arrival, item.label, now)
-        if folded.outcome in {"analyzed", "deleted"}:
-            touched[id_text(item.event.restaurant_id)] = item.record
+        if folded.outcome == "analyzed" or _counts(staged.restaurant(restaurant)) != before:
+            touched[restaurant] = item.record
         return folded
 
     def _result(self, item: Reviewed, folded: state.Folded, now: float) -> Output:
@@ -181,6 +184,10 @@ class Reviews:
         )
         marks = outputs.headers(outputs.ce_id_of_record(last, "totals"), EventType.TOTALS, now)
         return [outputs.result(self._names.totals, key, value, place, marks)]
+
+
+def _counts(restaurant: state.RestaurantState | None) -> tuple[int, int, int]:
+    return (restaurant.positive, restaurant.negative, restaurant.neutral) if restaurant else (0, 0, 0)
 
 
 def _dead(item: Refused) -> Event:

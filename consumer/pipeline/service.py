@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from consumer.engines.contract import Engine
@@ -13,11 +13,14 @@ from consumer.kafka.source import Source
 from consumer.pipeline.dispatch import Dispatcher
 from consumer.pipeline.worker import Worker
 from consumer.stream.backpressure import WaterMarks, decide
-from consumer.stream.record import Partition
+from consumer.stream.record import Partition, Record
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
+
+MakeWorkers = Callable[[Sequence[Partition]], Sequence[Worker]]
+"""A worker for each partition of a new assignment: all that the member has now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,9 @@ class Service:
         self._stopping = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
-    def join(self, source: Source, publisher: Publisher, make_worker: Callable[[Partition], Worker]) -> None:
+    def join(self, source: Source, publisher: Publisher, make_workers: MakeWorkers) -> None:
         """Say whom to work with: they know this service as their assignment's owner, and so come after it."""
-        self._source, self._publisher, self._make_worker = source, publisher, make_worker
+        self._source, self._publisher, self._make_workers = source, publisher, make_workers
 
     def stop(self) -> None:
         """End gracefully: commit what is done, leave the group. Callable from a signal."""
@@ -69,12 +72,12 @@ class Service:
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """Partitions are this member's: a worker for each. They are paused until it has opened its lane."""
-        for partition in partitions:
-            if self._tasks is not None and not self._stopping.is_set():
-                worker = self._make_worker(partition)
-                self.workers[partition] = worker
-                name = f"{partition.topic}/{partition.partition}"
-                self._runs[worker] = self._tasks.create_task(worker.run(), name=name)
+        if self._tasks is None or self._stopping.is_set():
+            return
+        for worker in self._make_workers(partitions):
+            self.workers[worker.partition] = worker
+            name = f"{worker.partition.topic}/{worker.partition.partition}"
+            self._runs[worker] = self._tasks.create_task(worker.run(), name=name)
 
     async def revoked(self, partitions: Sequence[Partition]) -> None:
         """Give partitions up: commit what is done, within bounds."""
@@ -82,6 +85,7 @@ class Service:
         await asyncio.gather(*(worker.drain(self._bounds.drain) for worker in leaving))
         for worker in leaving:
             self._runs.pop(worker).cancel()  # one that has ended does not notice
+        self._dispatcher.forget_closed()
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as self._tasks:
@@ -94,17 +98,31 @@ class Service:
                     task.cancel()
 
     async def _poll(self) -> None:
-        """Poll and offer, with no await between a poll and its offers. Pauses never stop the polling."""
-        while not self._stopping.is_set():
-            polled = await self._source.poll(POLL_SECONDS)
-            for partition, records in polled.items():
-                if worker := self.workers.get(partition):
-                    self._hooks(Event(What.RECEIVED, partition.topic, partition.partition, count=len(records)))
-                    if (back_to := worker.receive(records)) is not None:
-                        self._source.pause([partition])
-                        self._source.seek(partition, back_to)
-            self._press()
-            self._report()
+        """Poll and offer, with no await between a poll and its offers. Pauses never stop the polling.
+
+        A poll blocks through a rebalance, however long others take: a stop does not wait for it.
+        """
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            while not self._stopping.is_set():
+                poll = asyncio.ensure_future(self._source.poll(POLL_SECONDS))
+                await asyncio.wait({poll, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not poll.done():
+                    poll.cancel()  # never otherwise: it switches off checks of aiokafka's, needed until the stop
+                    return
+                self._offer(poll.result())
+                self._press()
+                self._report()
+        finally:
+            stopping.cancel()
+
+    def _offer(self, polled: Mapping[Partition, Sequence[Record]]) -> None:
+        for partition, records in polled.items():
+            if worker := self.workers.get(partition):
+                self._hooks(Event(What.RECEIVED, partition.topic, partition.partition, count=len(records)))
+                if (back_to := worker.receive(records)) is not None:
+                    self._source.pause([partition])
+                    self._source.seek(partition, back_to)
 
     def _press(self) -> None:
         open_lanes = {p: w.fill() for p, w in self.workers.items() if w.reading and not w.closed}

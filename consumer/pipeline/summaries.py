@@ -63,6 +63,8 @@ class Summaries:
         self._owed: Owed[str] = Owed(shared.limits.max_jobs)
         self._finished: list[_Job] = []
         self._published: list[_Job] = []
+        self._not_before: dict[str, float] = {}
+        """Until when a restaurant whose job failed is left alone."""
         for restaurant in store.owing():
             self._owe(restaurant)
 
@@ -91,6 +93,7 @@ class Summaries:
         """A commit has succeeded: its jobs have ended, its restaurants may owe anew."""
         for job in self._published:
             self._owed.finish(job.restaurant)
+            self._not_before.pop(job.restaurant, None)
         for restaurant in changes.restaurants:
             self._owe(restaurant)
         self._published = []
@@ -110,7 +113,7 @@ class Summaries:
         if due is None:
             self._owed.settle(restaurant)
         else:
-            self._owed.schedule(restaurant, due)
+            self._owed.schedule(restaurant, max(due, self._not_before.get(restaurant, due)))
 
     def _start(self, restaurant: str) -> None:
         found = self._store.restaurant(restaurant)
@@ -141,8 +144,9 @@ class Summaries:
 
     def _failed(self, job: _Job, fault: DeadLetter) -> None:
         self._shared.hooks(Event(What.JOB_FAILED, kind=Kind.SUMMARY, reason=fault.reason, detail=str(fault)))
+        self._not_before[job.restaurant] = self._shared.wall() + self._rules.retry_after
         self._owed.finish(job.restaurant)
-        self._owed.schedule(job.restaurant, self._shared.wall() + self._rules.retry_after)
+        self._owe(job.restaurant)
         self._worker.wake()
 
     def _publish(
@@ -154,31 +158,56 @@ class Summaries:
             return []
         last = found.summary
         merged = summary.merge(last.positive if last else (), last.negative if last else (), answer, standing)
-        staged.retire(job.restaurant, [review for review in standing if review], merged.supports)
+        staged.retire(job.restaurant, [review for review in standing if review], merged.supports, now)
         after = staged.restaurant(job.restaurant) or found
-        version = after.summaries + 1
-        made = SummaryState(answer.overall, merged.positive, merged.negative, job.language, version, after.group)
-        staged.put_restaurant(job.restaurant, replace(after, summary=made, summaries=version))
-        moved = last is not None and last.group != made.group
-        left = [self._leave(last.group, job.restaurant)] if last and moved else []
-        return [*left, *self._records(job, after, made, now)]
+        made = SummaryState(
+            answer.overall,
+            merged.positive,
+            merged.negative,
+            job.language,
+            after.summaries + 1,
+            after.group,
+            job.truncated,
+        )
+        return self._replaced(staged, job.restaurant, after, made, now)
 
-    def _records(self, job: _Job, counts: RestaurantState, made: SummaryState, now: float) -> list[Output]:
-        key = restaurant_key(job.restaurant)
-        value = encode(self._value(job, counts, made))
+    def corrected(self, staged: Staged, restaurant: str, now: float) -> list[Output]:
+        """The last summary anew, without asking the engine, when a review it rests on is gone or the group has changed.
+
+        A deleted review's words do not stay published until somebody writes another one.
+        """
+        found, published = staged.restaurant(restaurant), self._store.restaurant(restaurant)
+        if found is None or found.summary is None or published is None or published.summary is None:
+            return []
+        last = found.summary
+        if (last.positive, last.negative) == (published.summary.positive, published.summary.negative) and (
+            last.group == found.group
+        ):
+            return []
+        made = replace(last, version=found.summaries + 1, group=found.group)
+        return self._replaced(staged, restaurant, found, made, now)
+
+    def _replaced(
+        self, staged: Staged, restaurant: str, found: RestaurantState, made: SummaryState, now: float
+    ) -> list[Output]:
+        """Stage a summary in place of the last, and write it; a group it has left gets a tombstone."""
+        last = found.summary
+        after = replace(found, summary=made, summaries=made.version)
+        staged.put_restaurant(restaurant, after)
+        left = [self._leave(last.group, restaurant)] if last and last.group != made.group else []
+        return [*left, *self._records(restaurant, after, made, now)]
+
+    def _records(self, restaurant: str, counts: RestaurantState, made: SummaryState, now: float) -> list[Output]:
+        key, partition = restaurant_key(restaurant), self._worker.partition.partition
+        value = encode(self._value(counts, made))
         marks = outputs.headers(outputs.ce_id_of_job(self._names.summary, key, made.version), EventType.SUMMARY, now)
+        in_group = group_key(made.group, restaurant)
         return [
-            Output(self._names.summary, key, value, self._worker.partition.partition, marks),
-            Output(
-                self._names.by_group,
-                group_key(made.group, job.restaurant),
-                value,
-                by_group_key(made.group, key),
-                marks,
-            ),
+            Output(self._names.summary, key, value, partition, marks),
+            Output(self._names.by_group, in_group, value, by_group_key(made.group, key), marks),
         ]
 
-    def _value(self, job: _Job, counts: RestaurantState, made: SummaryState) -> RestaurantSummary:
+    def _value(self, counts: RestaurantState, made: SummaryState) -> RestaurantSummary:
         return RestaurantSummary(
             restaurant_id=counts.restaurant_id,
             overall_summary=made.overall,
@@ -194,7 +223,7 @@ class Summaries:
                 engine=self._shared.made.engine,
                 model=self._shared.made.model,
                 prompt=prompts.prompt_id(Kind.SUMMARY),
-                truncated=job.truncated,
+                truncated=made.truncated,
             ),
         )
 

@@ -33,10 +33,13 @@ class Worker:
         publisher: Publisher,
         shared: Shared,
         *,
-        make_workload: Callable[["Worker"], Workload],
+        make_workload: Callable[["Worker", int], Workload],
         keeps_table: bool,
     ) -> None:
-        """`keeps_table`: the topic itself is the lane's state, read anew from its beginning to the committed offset."""
+        """What the records mean is decided when the committed offset is known: `make_workload(worker, offset)`.
+
+        `keeps_table`: the topic itself is the lane's state, read anew from its beginning to the committed offset.
+        """
         self.partition = partition
         self.closed = False
         """No more records, no more answers."""
@@ -49,7 +52,8 @@ class Worker:
         self._draining = False
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
-        self._workload = make_workload(self)
+        self._make_workload = make_workload
+        self._workload: Workload | None = None
 
     @property
     def restored(self) -> bool:
@@ -58,7 +62,7 @@ class Worker:
 
     def fill(self) -> LaneFill:
         """What is in flight."""
-        return LaneFill(len(self.lane), self.lane.size) if self.lane else LaneFill(0, 0)
+        return LaneFill(len(self.lane), self.lane.size) if self.lane is not None else LaneFill(0, 0)
 
     def wake(self) -> None:
         """There may be something to commit."""
@@ -72,24 +76,26 @@ class Worker:
     def receive(self, records: Sequence[Record]) -> int | None:
         """Offer records to the lane, in order. Gives the offset to come back to when it is full, else None."""
         lane = self.lane
-        if lane is None or self.closed or self._draining:
+        workload = self._workload
+        if lane is None or workload is None or self.closed or self._draining:
             return records[0].offset
         for record in records:
             if record.offset < lane.committed:
-                self._restore(record)
+                if self._keeps_table and not self._restored:
+                    workload.restore(record)
                 continue
             offer = lane.offer(record.offset, size_of(record))
             if offer is Offer.FULL:
                 return record.offset
             if offer is Offer.ACCEPTED:
-                self._workload.receive(record)
+                workload.receive(record)
         return None
 
     async def run(self) -> None:
         """Open the lane, then commit until drained or cancelled."""
         try:
-            await self._open()
-            await self._commit_loop()
+            lane, workload = await self._open()
+            await self._commit_loop(lane, workload)
         except Fenced as fenced:
             self._hooks(self._event(What.COMMIT_FAILED, reason=Commit.FENCED, detail=str(fenced)))
         finally:
@@ -107,7 +113,7 @@ class Worker:
                 log.warning("not everything that was done could be committed in time", extra=self.partition._asdict())
         self.closed = True
 
-    async def _open(self) -> None:
+    async def _open(self) -> tuple[Lane[Any], Workload]:
         """Find out where to begin, and take records from there."""
         while True:
             try:
@@ -118,6 +124,7 @@ class Worker:
                 log.warning("a partition cannot be opened yet", extra={**self.partition._asdict(), "error": str(error)})
                 await asyncio.sleep(OPEN_RETRY_SECONDS)
         start = beginning if committed is None else max(committed, beginning)
+        self._workload = self._make_workload(self, start)
         self.lane = Lane(start, self._shared.limits.max_records, self._shared.limits.max_bytes)
         self._source.seek(self.partition, beginning if self._keeps_table else start)
         self.reading = True
@@ -126,6 +133,7 @@ class Worker:
             await self._until_restored(start)
         self._restored = True
         self._hooks(self._event(What.OPENED, count=start))
+        return self.lane, self._workload
 
     async def _until_restored(self, end: int) -> None:
         """Wait until the table has been read; offsets may be missing, so the position tells, not a record."""
@@ -137,20 +145,15 @@ class Worker:
                 log.info("the position is not known yet", extra=self.partition._asdict())
             await asyncio.sleep(RESTORE_LOOK_SECONDS)
 
-    def _restore(self, record: Record) -> None:
-        if self._keeps_table and not self._restored:
-            self._workload.restore(record)
-
-    async def _commit_loop(self) -> None:
+    async def _commit_loop(self, lane: Lane[Any], workload: Workload) -> None:
         """Commit as soon as there is something and no commit is running. Drained: once more, and out."""
-        lane = self.lane
-        while lane is not None:
+        while True:
             last = self._draining
-            while lane.has_done() or self._workload.has_output():
-                await self._commit(lane)
+            while lane.has_done() or workload.has_output():
+                await self._commit(lane, workload)
             if last:
                 return
-            await self._sleep(self._workload.start_jobs(self._wall()))
+            await self._sleep(workload.start_jobs(self._wall()))
 
     async def _sleep(self, due: float | None) -> None:
         try:
@@ -161,10 +164,10 @@ class Worker:
         finally:
             self._wake.clear()
 
-    async def _commit(self, lane: Lane[Any]) -> None:
+    async def _commit(self, lane: Lane[Any], workload: Workload) -> None:
         """Stage once, and try until it is committed. Raises Fenced when the partition has another owner."""
         prefix = lane.done_prefix(COMMIT_RECORDS)
-        staged = self._workload.stage(prefix.done)
+        staged = workload.stage(prefix.done)
         while True:
             started = self._clock()
             outcome, error = await self._publisher.commit(self.partition, staged.outputs, prefix.next_offset)

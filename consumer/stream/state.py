@@ -45,6 +45,8 @@ class SummaryState:
     version: int
     group: str | None
     """Under which it was published."""
+    truncated: bool = False
+    """The last reviews it read were cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +119,20 @@ class Staged:
         now = self.review(restaurant, id_text(read.review_id))
         return now is not None and now.text is not None and now.content_hash == read.content_hash
 
-    def retire(self, restaurant: str, read: Sequence[ReviewState], supports: Mapping[str, Supports]) -> None:
-        """Stage that a summary has read these reviews, all of which stand: their text goes, what they support stays."""
+    def retire(
+        self, restaurant: str, read: Sequence[ReviewState], supports: Mapping[str, Supports], now: float
+    ) -> None:
+        """Stage that a summary has read these reviews, all of which stand: their text goes, what they support stays.
+
+        Those that are left came while it was made: they are counted as waiting from `now`.
+        """
         for review in read:
             key = id_text(review.review_id)
             current = self.review(restaurant, key) or review
             self.put_review(restaurant, replace(current, text=None, supports=supports.get(key, ())))
         if (state := self.restaurant(restaurant)) is not None:
-            self.put_restaurant(restaurant, _less_pending(state, len(read)))
+            left = _less_pending(state, len(read))
+            self.put_restaurant(restaurant, replace(left, pending_since=now if left.pending else None))
 
     def put_restaurant(self, restaurant: str, state: RestaurantState) -> None:
         """Stage a restaurant's new state."""
@@ -171,7 +179,8 @@ def fold(staged: Staged, arrival: Arrival, label: Label | None, now: float) -> F
     if before is not None and (settled := _settled(before, arrival)):
         if settled.outcome == "duplicate" and _is_newer(before, event):
             staged.put_review(key, replace(before, version=event.version))  # or a late middle version would win
-        _take_group(staged, key, restaurant, event)
+        if settled.outcome != "superseded":
+            _take_group(staged, key, restaurant, event)
         return settled
     after = _review(event, arrival.timestamp, label, before)
     restaurant = _counted(_retracted(restaurant, before), after, now)

@@ -4,16 +4,17 @@ import asyncio
 from collections import Counter, defaultdict
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer, Fault
 from consumer.errors import ConfigError, DeadLetter, EngineDown, RetryLater
 from deploy.kafka.sources import Kafka
-from schemas.codec import encode_document
+from schemas.codec import decode, encode_document
 from schemas.results import RestaurantStrengths, RestaurantSummary, SentimentTotals
 from tests.integration.scripted import ScriptedEngine
 from tests.integration.world import World, until
-from tests.kafka_broker import MakeBroker
+from tests.kafka_broker import MakeBroker, create_topic
 
 
 @pytest.fixture
@@ -167,6 +168,85 @@ async def test_a_stop_while_kafka_is_gone_ends_in_bounded_time(make_broker: Make
     member.service.stop()
     async with asyncio.timeout(20):
         await task
+
+
+async def test_a_stop_does_not_wait_for_a_rebalance(make_broker: MakeBroker, topic_prefix: str) -> None:
+    """A member that joins a group whose broker has gone waits for ever: but not when it is told to stop."""
+    broker = make_broker()
+    world = World(broker.bootstrap_servers, topic_prefix, partitions=2)
+    await world.create()
+    world.tuned("delivery", revoke_drain_seconds=1, shutdown_timeout_seconds=3)
+    one, two = world.member(ScriptedEngine()), world.member(ScriptedEngine())
+    tasks = [asyncio.create_task(one.service.run())]
+    await until(lambda: bool(one.service.workers))
+    tasks.append(asyncio.create_task(two.service.run()))
+    await asyncio.sleep(0.3)
+    broker.kill()
+    await asyncio.sleep(1)
+    one.service.stop()
+    two.service.stop()
+    async with asyncio.timeout(40):
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_deleted_reviews_words_do_not_stay_published(world: World) -> None:
+    """The summary is written anew without its quote, though no other review comes."""
+    names = world.settings.topics
+    async with world.running(ScriptedEngine()):
+        await world.send([review(1, 1, "비밀을 썼어요"), review(1, 2, "괜찮아요")])
+        await _settled(world, restaurants=1)
+        assert "비밀" in str(await world.latest(names.summary, RestaurantSummary))
+        await world.send([(b"1", encode_document({"review_id": 1, "restaurant_id": 1, "content": None}))])
+        async with asyncio.timeout(30):
+            while "비밀" in str(await world.latest(names.summary, RestaurantSummary)):
+                await asyncio.sleep(0.2)
+            while "비밀" in str(await world.latest(names.strength, RestaurantStrengths)):
+                await asyncio.sleep(0.2)
+    (left,) = (await world.latest(names.summary, RestaurantSummary)).values()
+    assert left
+    assert (left.version, left.review_count) == (2, 1)
+
+
+async def test_a_rebalance_keeps_the_state_of_what_stays(world: World) -> None:
+    """Totals go on from where they were in the member that keeps a partition."""
+    names = world.settings.topics
+    async with world.running(ScriptedEngine()) as one:
+        await world.until_answered(await world.send([review(n % 20, n) for n in range(200)]))
+        async with world.running(ScriptedEngine()) as two:
+            await until(lambda: bool(two.service.workers))
+            await until(lambda: len(one.service.workers) == 4 and all(w.restored for w in one.service.workers.values()))
+            stays = {p.partition for p in one.service.workers if p.topic == names.reviews}
+            await world.until_answered(200 + await world.send([review(n % 20, n) for n in range(200, 220)]))
+    totals = [r for r in await world.read(names.totals) if r.partition in stays]
+    last = {r.key: decode(SentimentTotals, r.value).total_count for r in totals}
+    assert set(last.values()) == {11}
+
+
+async def test_refused_output_stops_the_consumer_with_a_message(kafka: Kafka, topic_prefix: str) -> None:
+    """A topic that takes no result would refuse every one: it does not try for ever."""
+    world = World(kafka.bootstrap_servers, topic_prefix, partitions=1)
+    tiny = {"max.message.bytes": "100"}
+    await create_topic(kafka.bootstrap_servers, world.settings.topics.sentiment, 1, tiny)
+    await world.create()
+    await world.send([review(1, 1)])
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(world.member(ScriptedEngine()).service.run(), 30)
+    assert caught.group_contains(ConfigError, match="outputs are refused")
+    assert await world.committed() == 0
+
+
+async def test_a_large_compressed_record_becomes_its_dead_letter(world: World) -> None:
+    """3 MB that compress well arrive in a topic that takes 1 MB; so does the dead letter."""
+    value = b"not json " * 350_000
+    producer = AIOKafkaProducer(
+        bootstrap_servers=world.settings.kafka.bootstrap_servers, compression_type="zstd", max_request_size=8_000_000
+    )
+    async with producer:
+        await producer.send_and_wait(world.settings.topics.reviews, key=b"1", value=value)
+    async with world.running(ScriptedEngine()):
+        _, (letter,) = await world.until_answered(1)
+    assert letter.value == value
+    assert letter.reason == "not_json"
 
 
 async def test_a_restaurant_without_reviews_gets_tombstones(world: World) -> None:

@@ -72,7 +72,7 @@ class FoldMachine(RuleBasedStateMachine):
         """A summary reads the oldest pending reviews and retires those."""
         read = self.store.pending("1", most)
         staged = Staged(self.store)
-        staged.retire("1", read, {str(r.review_id): (("positive", "food"),) for r in read})
+        staged.retire("1", read, {str(r.review_id): (("positive", "food"),) for r in read}, self.now)
         if committed:
             self.store.apply(staged.changes)
             for review in read:

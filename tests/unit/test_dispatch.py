@@ -1,7 +1,7 @@
 """The dispatcher: every question gets one callback; nothing leaks when batches fail, time out or are cancelled."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -212,6 +212,76 @@ async def test_answers_for_an_owner_that_has_closed_are_ignored() -> None:
             while not bench.is_idle():
                 await asyncio.sleep(0.001)
     assert (bench.answers, bench.failures) == ([], [])
+
+
+async def test_a_text_that_cannot_be_prepared_is_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Its neighbours of the same chunk are answered."""
+
+    class Picky(ScriptedEngine):
+        async def prepare(self, tasks: Sequence[Task], budget: int) -> list[Prepared]:
+            if any("poison" in task.reviews for task in tasks):
+                raise UnicodeError("a tokenizer's bug")
+            return await super().prepare(tasks, budget)
+
+    bench = Bench(Picky())
+    async with bench.running():
+        for text in ("a", "poison", "b"):
+            bench.ask(text)
+        await bench.until(3)
+    assert sorted(bench.answers) == ["a", "b"]
+    assert bench.failures == [("poison", "internal_error", 1)]
+    assert "a tokenizer's bug" in caplog.text
+
+
+async def test_an_item_heavier_than_a_batch_fails_alone() -> None:
+    """An engine that breaks its contract stops nobody else."""
+
+    class Heavy(ScriptedEngine):
+        async def prepare(self, tasks: Sequence[Task], budget: int) -> list[Prepared]:
+            return [
+                Prepared(task, 2 * BUDGET if "heavy" in task.reviews else 5, "", 0, truncated=False) for task in tasks
+            ]
+
+    bench = Bench(Heavy())
+    async with bench.running():
+        bench.ask("heavy")
+        bench.ask("light")
+        await bench.until(2)
+    assert bench.answers == ["light"]
+    assert bench.failures == [("heavy", "internal_error", 1)]
+
+
+async def test_what_an_engine_leaves_unanswered_is_tried_again() -> None:
+    """A run that returns early must not leave a record unfinished for ever."""
+
+    class Forgetful(ScriptedEngine):
+        async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
+            self.asked["runs"] += 1
+            if self.asked["runs"] > 1:
+                await super().run(batch, deliver)
+
+    bench = Bench(Forgetful())
+    async with bench.running():
+        bench.ask("r")
+        await bench.until(1)
+    assert bench.answers == ["r"]
+
+
+async def test_what_waits_for_a_closed_owner_is_dropped() -> None:
+    """After a rebalance the engine works for the new owners, not twice for the old ones."""
+    engine = ScriptedEngine()
+    engine.gate.clear()
+    bench = Bench(engine)
+    async with bench.running():
+        for n in range(100):
+            bench.ask(f"r{n}")
+        async with asyncio.timeout(5):
+            while bench.admission.batches_running < 2:
+                await asyncio.sleep(0.001)
+        assert len(bench.batcher)
+        bench.closed = True
+        bench.dispatcher.forget_closed()
+        assert len(bench.batcher) == 0
 
 
 async def test_cancelling_gives_every_permit_back() -> None:

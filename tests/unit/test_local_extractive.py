@@ -71,6 +71,8 @@ def test_of_one_review_a_bounded_number_of_clauses_is_read() -> None:
         ("not worth it", -1),
         ("It wasn't good", -1),
         ("no wait", 1),
+        ("We didn't wait", 1),
+        ("I wouldn't queue again", -1),
         ("화요일에 갔다", 0),
     ],
 )

@@ -6,6 +6,7 @@ from schemas.headers import EventType
 from tests.unit.records import FakeRecord
 
 NOW = 1_790_000_000.5
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def test_a_dead_letter_keeps_everything() -> None:
@@ -39,9 +40,24 @@ def test_hostile_attempts_are_no_number() -> None:
     assert outputs.earlier_attempts(FakeRecord()) == 0
 
 
+def test_a_trace_that_is_none_stays_behind() -> None:
+    """A megabyte under that name would make every result too large."""
+    for value in (b"x" * 1_000_000, b"", None, b"00-AB"):
+        assert outputs.trace_of(FakeRecord(headers=(("traceparent", value),))) == ()  # type: ignore[arg-type]
+
+
+def test_null_header_values_are_kept_and_not_computed_with() -> None:
+    """Kafka allows them."""
+    nothing: bytes = None  # type: ignore[assignment] # as aiokafka gives them, whatever its types say
+    record = FakeRecord(headers=(("dlq.attempts", nothing), ("k", nothing)))
+    letter = outputs.dead_letter("dlq", record, DeadLetter("not_json", "x"), 1, NOW)
+    assert dict(letter.headers)["dlq.attempts"] == b"1"
+    assert letter.headers[0] == ("k", nothing)
+
+
 def test_cloud_events_headers() -> None:
     """The id is the same on redelivery, the trace goes on."""
-    record = FakeRecord(partition=2, offset=9, headers=(("traceparent", b"00-ab-cd-01"), ("other", b"x")))
+    record = FakeRecord(partition=2, offset=9, headers=(("traceparent", TRACE), ("other", b"x")))
     ce_id = outputs.ce_id_of_record(record, "sentiment")
     marks = dict(outputs.headers(ce_id, EventType.SENTIMENT, NOW, outputs.trace_of(record)))
     assert marks == {
@@ -51,6 +67,6 @@ def test_cloud_events_headers() -> None:
         "ce_source": b"review-consumer",
         "ce_time": b"2026-09-21T14:13:20.500000Z",
         "content-type": b"application/json",
-        "traceparent": b"00-ab-cd-01",
+        "traceparent": TRACE,
     }
     assert outputs.ce_id_of_job("restaurant.summary", "곱창".encode(), 3) == "restaurant.summary/곱창/3"

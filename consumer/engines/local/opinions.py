@@ -40,7 +40,7 @@ _TURN = re.compile(
 """Where a sentence turns to something else: what stands on either side is judged by itself."""
 
 _NOT_AFTER = re.compile(r".{0,5}(?:지 ?[는도]? ?않|지 ?[는도]? ?못|없|안 나)")
-_NOT_BEFORE = re.compile(r"(?: 안 ?| not (?:\w+ )?| no | never | n t (?:\w+ )?| t (?:\w+ )?| without )$")
+_NOT_BEFORE = re.compile(r"(?: 안 ?| not (?:\w+ )?| no | never |(?<! wouldn) t (?:\w+ )?| without )$")
 
 
 class Scorer(Protocol):
