@@ -238,9 +238,8 @@ async def test_an_item_heavier_than_a_batch_fails_alone() -> None:
 
     class Heavy(ScriptedEngine):
         async def prepare(self, tasks: Sequence[Task], budget: int) -> list[Prepared]:
-            return [
-                Prepared(task, 2 * BUDGET if "heavy" in task.reviews else 5, "", 0, truncated=False) for task in tasks
-            ]
+            weights = [2 * budget if "heavy" in task.reviews else 5 for task in tasks]
+            return [Prepared(task, n, "", 0, truncated=False) for task, n in zip(tasks, weights, strict=True)]
 
     bench = Bench(Heavy())
     async with bench.running():
