@@ -91,30 +91,27 @@ class Service:
         async with asyncio.TaskGroup() as self._tasks:
             background = [self._tasks.create_task(self._dispatcher.run(), name="dispatch")]
             try:
-                await self._poll()
+                await self._poll(self._tasks)
                 await self.revoked(list(self.workers))
             finally:
                 for task in background:
                     task.cancel()
 
-    async def _poll(self) -> None:
+    async def _poll(self, tasks: asyncio.TaskGroup) -> None:
         """Poll and offer, with no await between a poll and its offers. Pauses never stop the polling.
 
         A poll blocks through a rebalance, however long others take: a stop does not wait for it.
         """
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            while not self._stopping.is_set():
-                poll = asyncio.ensure_future(self._source.poll(POLL_SECONDS))
-                await asyncio.wait({poll, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not poll.done():
-                    poll.cancel()  # never otherwise: it switches off checks of aiokafka's, needed until the stop
-                    return
-                self._offer(poll.result())
-                self._press()
-                self._report()
-        finally:
-            stopping.cancel()
+        stopping = tasks.create_task(self._stopping.wait(), name="stop")
+        while not self._stopping.is_set():
+            poll = tasks.create_task(self._source.poll(POLL_SECONDS), name="poll")
+            await asyncio.wait({poll, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not poll.done():
+                poll.cancel()  # never otherwise: it switches off checks of aiokafka's, needed until the stop
+                return
+            self._offer(poll.result())
+            self._press()
+            self._report()
 
     def _offer(self, polled: Mapping[Partition, Sequence[Record]]) -> None:
         for partition, records in polled.items():

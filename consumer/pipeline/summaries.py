@@ -84,8 +84,8 @@ class Summaries:
         out: list[Output] = []
         for job in self._published:
             found = staged.restaurant(job.restaurant)
-            if job.answer and found and found.total:
-                out.extend(self._publish(staged, job, job.answer, found, now))
+            if job.answer and found and (made := self._publish(staged, job, job.answer, found, now)):
+                out.extend(made)
                 events.append(Event(What.RESULT, kind="summary", reason="analyzed"))
         return out
 
@@ -94,7 +94,7 @@ class Summaries:
         for job in self._published:
             self._owed.finish(job.restaurant)
             self._not_before.pop(job.restaurant, None)
-        for restaurant in changes.restaurants:
+        for restaurant in {*changes.restaurants, *(job.restaurant for job in self._published)}:
             self._owe(restaurant)
         self._published = []
 
