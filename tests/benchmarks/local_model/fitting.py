@@ -132,7 +132,7 @@ def _polar(data: Design, source: str) -> Mask:
 
 def _slope_and_bias(data: Design, scores: Floats) -> tuple[float, float]:
     """Each target source has the same say."""
-    rows = np.logical_or.reduce([_polar(data, source) for source in TARGETS])
+    rows = np.any(np.stack([_polar(data, source) for source in TARGETS]), axis=0)
     sizes = {source: int(_polar(data, source).sum()) for source in TARGETS}
     weights = [1000 / sizes[source] for source in data.sources[rows]]
     model = LogisticRegression(C=1e6).fit(scores[rows, None], data.labels[rows] == POSITIVE, sample_weight=weights)
