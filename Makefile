@@ -31,8 +31,8 @@ test: $(READY) ## all tests, on a real broker
 check: $(READY) ## lint, types, imports, schemas
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@$(BIN)/mypy --no-error-summary
+	@said=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
 	@$(BIN)/python -m schemas.export --check
 
 kafka: $(READY) ## a development broker, until stopped
