@@ -39,6 +39,19 @@ class Priority(StrEnum):
     LOW = "low"
 
 
+class SentimentCounts(WireModel):
+    """What totals and batch results count alike; whole percents by largest remainder."""
+
+    restaurant_id: Identifier
+    positive_count: Count
+    negative_count: Count
+    neutral_count: Count
+    total_count: Count
+    positive_ratio: Percent
+    negative_ratio: Percent
+    neutral_ratio: Percent
+
+
 def id_text(identifier: str | int) -> str:
     """The form in which an id is compared and used as a key: 1 and "1" are the same."""
     return str(identifier)

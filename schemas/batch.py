@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StrictBool, StrictStr
 
-from schemas.base import Count, Identifier, Percent, Sentiment, WireModel
+from schemas.base import Count, Identifier, Sentiment, SentimentCounts, WireModel
 from schemas.findings import AnalysisError, Aspect, Strength
 
 TokenBudget = Annotated[int | None, Field(ge=1000, le=8000, description="Tokens a micro-batch may hold.")]
@@ -81,17 +81,9 @@ class ReviewSentiment(WireModel):
     score: Annotated[float | None, Field(ge=0, le=1)] = None
 
 
-class SentimentBatchResult(WireModel):
+class SentimentBatchResult(SentimentCounts):
     """One restaurant's sentiment: counts, whole percents that sum to 100 (or are all 0), and each review's label."""
 
-    restaurant_id: Identifier
-    positive_count: Count
-    negative_count: Count
-    neutral_count: Count
-    total_count: Count
-    positive_ratio: Percent
-    negative_ratio: Percent
-    neutral_ratio: Percent
     reviews: tuple[ReviewSentiment, ...]
 
 

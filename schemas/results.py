@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import Count, Fraction, Identifier, Percent, Sentiment, WireModel
+from schemas.base import Count, Fraction, Identifier, Sentiment, SentimentCounts, WireModel
 from schemas.batch import SentimentBatchResult, StrengthBatchResult, SummaryBatchResult
 from schemas.events import AnalysisKind, Rfc3339
 from schemas.findings import AnalysisError, Aspect, Strength
@@ -49,17 +49,9 @@ class SentimentResult(WireModel):
     provenance: Provenance
 
 
-class SentimentTotals(WireModel):
+class SentimentTotals(SentimentCounts):
     """A restaurant's counts. The ratios are whole percents by largest remainder: they sum to 100, or are all 0."""
 
-    restaurant_id: Identifier
-    positive_count: Count
-    negative_count: Count
-    neutral_count: Count
-    total_count: Count
-    positive_ratio: Percent
-    negative_ratio: Percent
-    neutral_ratio: Percent
     updated_at: Rfc3339
 
 

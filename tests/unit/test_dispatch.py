@@ -73,6 +73,12 @@ class Bench:
             while len(self.answers) + len(self.failures) < count:
                 await asyncio.sleep(0.001)
 
+    async def until_both_permits_are_taken(self) -> None:
+        """Wait until the engine holds as many batches as it may."""
+        async with asyncio.timeout(5):
+            while self.admission.batches_running < 2:
+                await asyncio.sleep(0.001)
+
     def is_idle(self) -> bool:
         """Whether every permit and token is back and nothing waits."""
         return self.admission.tokens_in_flight == self.admission.batches_running == len(self.batcher) == 0
@@ -274,9 +280,7 @@ async def test_what_waits_for_a_closed_owner_is_dropped() -> None:
     async with bench.running():
         for n in range(100):
             bench.ask(f"r{n}")
-        async with asyncio.timeout(5):
-            while bench.admission.batches_running < 2:
-                await asyncio.sleep(0.001)
+        await bench.until_both_permits_are_taken()
         assert len(bench.batcher)
         bench.closed = True
         bench.dispatcher.forget_closed()
@@ -291,7 +295,5 @@ async def test_cancelling_gives_every_permit_back() -> None:
     async with bench.running():
         for n in range(20):
             bench.ask(f"r{n}")
-        async with asyncio.timeout(5):
-            while bench.admission.batches_running < 2:
-                await asyncio.sleep(0.001)
+        await bench.until_both_permits_are_taken()
     assert bench.admission.tokens_in_flight == bench.admission.batches_running == 0
