@@ -31,3 +31,7 @@ class EngineDown(Exception):  # noqa: N818 - the state it tells of
 
 class Fenced(Exception):  # noqa: N818 - Kafka's own term
     """Another member owns the partition now: publish nothing, leave the group and rejoin."""
+
+
+class LaneRefused(Exception):  # noqa: N818 - the state it tells of
+    """Take no records of this partition until a person has decided; the others go on. The message says what to do."""

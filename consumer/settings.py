@@ -76,7 +76,15 @@ class Delivery(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     kafka_group_id: str = Field("review-consumer", min_length=1, description="The consumer group.")
-    delivery: Literal["at_least_once"] = Field("at_least_once", description="Outputs first, then the offset.")
+    kafka_group_instance_id: str | None = Field(
+        None, min_length=1, description="Static membership: a name of this member's own that outlives restarts."
+    )
+    delivery: Literal["exactly_once", "at_least_once"] = Field(
+        "exactly_once", description="Outputs, state and offset in one transaction, or in turn."
+    )
+    commit_interval_seconds: float = Field(
+        0.2, ge=0, le=5, description="Pause between a partition's transactions, in exactly_once."
+    )
     key_partitioner: KeyPartitioner = Field(KeyPartitioner.MURMUR2, description="How upstream places keys.")
     revoke_drain_seconds: float = Field(20, gt=0, le=600, description="Bound on committing what is done on revocation.")
     shutdown_timeout_seconds: float = Field(30, gt=0, le=600, description="Bound on the whole stop.")

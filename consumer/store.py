@@ -3,16 +3,23 @@
 from collections.abc import Iterable
 from itertools import islice
 
+from consumer.stream.place import Place
 from consumer.stream.state import Changes, RestaurantState, ReviewState
 
 
 class MemoryStore:
-    """The store's contract in memory. Nothing survives the process: a restart begins with empty state."""
+    """The store's contract in memory: a restart reads the whole changelog."""
 
     def __init__(self) -> None:
+        self.place = Place()
+        """Where the state stands in its changelog."""
         self._restaurants: dict[str, RestaurantState] = {}
         self._reviews: dict[str, dict[str, ReviewState]] = {}
         self._pending: dict[str, dict[str, None]] = {}
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.__init__()  # type: ignore[misc] # an empty store is a new one
 
     def restaurant(self, restaurant: str) -> RestaurantState | None:
         """State of a restaurant, if any."""
@@ -32,19 +39,31 @@ class MemoryStore:
         """Restaurants with pending reviews."""
         return list(self._pending)
 
-    def apply(self, changes: Changes) -> None:
-        """Make a commit's changes visible, all at once."""
-        self._restaurants.update(changes.restaurants)
-        for (restaurant, review), state in changes.reviews.items():
-            self._reviews.setdefault(restaurant, {})[review] = state
-            self._mark(restaurant, review, pending=state.text is not None)
+    def apply(self, changes: Changes, place: Place) -> None:
+        """Make a commit's changes visible, all at once, and remember where it stands."""
+        for restaurant, state in changes.restaurants.items():
+            if state is None:
+                self._restaurants.pop(restaurant, None)
+            else:
+                self._restaurants[restaurant] = state
+        for (restaurant, review), its in changes.reviews.items():
+            self._put(restaurant, review, its)
+        self.place = place
+
+    def _put(self, restaurant: str, review: str, state: ReviewState | None) -> None:
+        reviews = self._reviews.setdefault(restaurant, {})
+        if state is None:
+            reviews.pop(review, None)
+        else:
+            reviews[review] = state
+        if not reviews:
+            del self._reviews[restaurant]
+        self._mark(restaurant, review, pending=state is not None and state.text is not None)
 
     def _mark(self, restaurant: str, review: str, *, pending: bool) -> None:
         waiting = self._pending.setdefault(restaurant, {})
+        waiting.pop(review, None)  # an edit goes to the end of the queue
         if pending:
-            waiting.pop(review, None)  # an edit goes to the end of the queue
             waiting[review] = None
-        else:
-            waiting.pop(review, None)
         if not waiting:
             del self._pending[restaurant]

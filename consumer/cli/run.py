@@ -4,8 +4,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Annotated, NoReturn
 
 import typer
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -17,6 +18,7 @@ from consumer.hooks.http import serving
 from consumer.kafka import admin
 from consumer.pipeline.assembly import Assembly, assemble, choose_engine
 from consumer.settings import Settings
+from consumer.stream.place import Origin
 from schemas.topics import topic_specs
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,25 @@ log = logging.getLogger(__name__)
 EXIT_FAILED = 1
 
 
-def run() -> None:
+class From(StrEnum):
+    """Where lanes begin whose state and committed offset disagree."""
+
+    STATE = "state"
+    COMMITTED = "committed"
+    BEGINNING = "beginning"
+
+
+def run(
+    *,
+    origin: Annotated[
+        From | None,
+        typer.Option(
+            "--from",
+            help="For this start, where to go on with partitions whose state and committed offset disagree: where the "
+            "state ends, at the committed offset, or from the beginning (what is known already is a duplicate).",
+        ),
+    ] = None,
+) -> None:
     """Consume reviews until stopped by SIGTERM or SIGINT. Settings are environment variables: see `config`."""
     settings = _settings.load()
     _settings.require_bootstrap_servers(settings)
@@ -34,15 +54,15 @@ def run() -> None:
         collector(registry=registry)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, registry))
+            runner.run(_serve(settings, registry, origin.value if origin else None))
     except BaseExceptionGroup as group:  # a TaskGroup's: what ended it decides how we end
         _end(_leaves(group), group)
     except EngineDown as error:
         _end([error], error)
 
 
-async def _serve(settings: Settings, registry: CollectorRegistry) -> None:
-    parts = assemble(settings, choose_engine(settings), registry, await _checked_topics(settings))
+async def _serve(settings: Settings, registry: CollectorRegistry, origin: Origin | None) -> None:
+    parts = assemble(settings, choose_engine(settings), registry, await _checked_topics(settings), origin)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, parts.service.stop)
@@ -52,15 +72,15 @@ async def _serve(settings: Settings, registry: CollectorRegistry) -> None:
     log.info("stopped")
 
 
-async def _checked_topics(settings: Settings) -> int:
-    """Partitions of the reviews topic. Raises ConfigError where a topic is missing or wrong."""
+async def _checked_topics(settings: Settings) -> Mapping[str, int]:
+    """Partition counts of the topics. Raises ConfigError where a topic is missing or wrong."""
     specs = topic_specs(settings.topics, settings.delivery.kafka_group_id)
     report = await admin.check(settings.kafka, specs, settings.kafka.request_timeout_seconds)
     for left_out in report.left_out:
         log.warning("not checked at this broker", extra={"check": left_out})
     if report.problems:
         raise ConfigError("\n".join(map(str, report.problems)))
-    return report.partitions[settings.topics.reviews]
+    return report.partitions
 
 
 def _announce(settings: Settings, parts: Assembly, port: int) -> None:

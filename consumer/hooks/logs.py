@@ -11,8 +11,10 @@ import structlog
 from consumer.hooks.events import Event, What
 
 _LEVELS = {
+    What.RESTORING: logging.INFO,
     What.OPENED: logging.INFO,
     What.CLOSED: logging.INFO,
+    What.REFUSED: logging.ERROR,
     What.DEAD_LETTER: logging.WARNING,
     What.COMMIT_FAILED: logging.WARNING,
     What.JOB_FAILED: logging.WARNING,
@@ -64,4 +66,6 @@ def _said(event: Event) -> dict[str, object]:
         said |= {"partition": event.partition}
     if event.what in {What.OPENED, What.CLOSED}:
         said |= {"offset": event.count}
+    if event.what is What.RESTORING:
+        said |= {"remaining": event.count}
     return {name: value for name, value in said.items() if value != ""}

@@ -41,6 +41,13 @@ class Metrics:
         self._jobs_failed = counter("job_failures_total", "Summary and strength jobs that failed.", "kind")
         self._ungrounded = counter("ungrounded_claims_total", "Claims dropped: they cited no review.", "kind")
         self._lanes = gauge("lanes", "Open lanes: partitions this member works on.", "topic")
+        self._refused = counter("refused_partitions_total", "Partitions that wait for a person's decision.", "topic")
+        self._restoring = gauge(
+            "restore_remaining_offsets",
+            "Offsets of the changelog that a partition has yet to read.",
+            "topic",
+            "partition",
+        )
         self._paused = gauge("paused_partitions", "Partitions paused because they, or all, have enough in flight.")
         self._tokens = gauge("in_flight_tokens", "Tokens in the engine.")
         self._load = gauge("in_flight_ratio", "Tokens in the engine against their ceiling.")
@@ -63,6 +70,8 @@ class Metrics:
             What.RETRY: lambda e: self._retries.labels(e.kind).inc(),
             What.JOB_FAILED: lambda e: self._jobs_failed.labels(e.kind).inc(),
             What.UNGROUNDED: lambda e: self._ungrounded.labels(e.kind).inc(e.count),
+            What.RESTORING: lambda e: self._restoring.labels(e.topic, str(e.partition)).set(e.count),
+            What.REFUSED: lambda e: self._refused.labels(e.topic).inc(),
             What.OPENED: lambda e: self._lanes.labels(e.topic).inc(),
             What.CLOSED: lambda e: self._lanes.labels(e.topic).dec(),
             What.PAUSED: lambda e: self._paused.set(e.count),

@@ -1,25 +1,13 @@
-"""The producing side: a lane's outputs and its offset."""
+"""The producing side: how a lane's outputs, its state's changelog and its offset are written."""
 
-import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-
-from consumer.errors import ConfigError, Fenced, RetryLater
-from consumer.kafka.clients import closed, started
-from consumer.kafka.source import Source
+from consumer.stream.changelog import Entry
 from consumer.stream.record import Output, Partition
 from schemas.connection import KafkaConnection
-from schemas.topics import murmur2_partition
-
-LINGER_MS = 5
-MAX_REQUEST_BYTES = 64 * 1024 * 1024
-"""Before compression. The broker decides what is too large, after it."""
-CONCURRENT_SENDS = 512
-"""Sends of one commit that wait for their acknowledgement at once; the producer's own buffer bounds the bytes."""
 
 
 class Commit(StrEnum):
@@ -27,14 +15,74 @@ class Commit(StrEnum):
 
     COMMITTED = "committed"
     NOT_COMMITTED = "not_committed"
-    """Send the same outputs again."""
+    """Nothing of it counts: send it again."""
     UNKNOWN = "unknown"
+    """It may count or not. Send the very same again: the publisher finds out first."""
+    REFUSED = "refused"
+    """Not committed, and never would be: Kafka does not take `Outcome.refused`. Send it again without those."""
     FENCED = "fenced"
     """Another member owns the partition: close the lane."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a commit."""
+
+    commit: Commit
+    detail: str = ""
+    """The error's text."""
+    refused: tuple[int, ...] = ()
+    """Indexes of the outputs that Kafka will not take."""
+    position: int = -1
+    """Where this commit's records begin in the changelog."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What one commit writes."""
+
+    outputs: Sequence[Output]
+    entries: Sequence[Entry]
+    """State changes, the lane's mark last."""
+    offset: int
+    """Of the input: the first record that is not done."""
+    sequence: int
+    """The mark's."""
+    since: int
+    """An offset of the changelog: the newest mark before this commit lies below it, or right behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a member publishes."""
+
+    connection: KafkaConnection
+    group_id: str
+    topics: tuple[str, ...]
+    """All that it writes to."""
+
+
 class Publisher(Protocol):
-    """Writes a lane's outputs and its offset, in the way its delivery mode promises."""
+    """Writes for one lane, from its assignment to its revocation, in the way its delivery mode promises."""
+
+    largest: int | None
+    """Bytes of state changes that a commit may have; None: any."""
+
+    async def open(self) -> None:
+        """Keep former owners of the partition from committing. Bounded; safe to call again after RetryLater.
+
+        Raises RetryLater, Fenced where the partition is another member's, ConfigError.
+        """
+
+    async def commit(self, write: Write) -> Outcome:
+        """Write all of it, or find out what became of it; bounded. ConfigError when it would hit every record."""
+
+    async def close(self) -> None:
+        """Bounded; safe to call twice. What is not committed stays with Kafka."""
+
+
+class Publishers(Protocol):
+    """Makes the publishers of a member."""
 
     async def start(self) -> None:
         """Raises ConfigError when no broker can be used."""
@@ -42,73 +90,5 @@ class Publisher(Protocol):
     async def stop(self) -> None:
         """Bounded; safe to call twice."""
 
-    async def commit(self, lane: Partition, outputs: Sequence[Output], offset: int) -> tuple[Commit, str]:
-        """Publish and commit; the outcome, and the error's text. ConfigError when it would hit every record."""
-
-
-class AtLeastOncePublisher:
-    """Outputs first, then the offset: a crash between the two repeats outputs, and loses none."""
-
-    def __init__(self, connection: KafkaConnection, source: Source) -> None:
-        self._source = source
-        self._connection, self._timeout = connection, connection.request_timeout_seconds
-        self._options = connection.client_options() | {
-            "acks": "all",
-            "enable_idempotence": True,
-            "linger_ms": LINGER_MS,
-            "compression_type": "zstd",  # so that a dead letter is no larger than its record was on the way in
-            "max_request_size": MAX_REQUEST_BYTES,
-        }
-        self._producer: Any = None
-
-    async def start(self) -> None:
-        """Raises ConfigError when no broker can be used."""
-        self._producer = AIOKafkaProducer(**self._options)
-        await started(self._producer, self._connection)
-
-    async def stop(self) -> None:
-        """Bounded; safe to call twice."""
-        producer, self._producer = self._producer, None
-        if producer is not None:  # what it still holds was never acknowledged, and so its offset never committed
-            await closed(producer.stop())
-
-    async def commit(self, lane: Partition, outputs: Sequence[Output], offset: int) -> tuple[Commit, str]:
-        """Publish and commit; the outcome, and the error's text. ConfigError when it would hit every record."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._send(outputs)
-        except KafkaError as error:
-            if not error.retriable:  # it would be refused for ever, and the producer's sequence is broken
-                raise ConfigError(f"outputs are refused: {error!r}; see `review-consumer topics check`") from None
-            return Commit.NOT_COMMITTED, f"{type(error).__name__}: {error}"
-        except TimeoutError as error:
-            return Commit.NOT_COMMITTED, f"{type(error).__name__}: {error}"
-        try:
-            await self._source.commit(lane, offset)
-        except Fenced as error:
-            return Commit.FENCED, str(error)
-        except RetryLater as error:
-            return Commit.UNKNOWN, str(error)
-        return Commit.COMMITTED, ""
-
-    async def _send(self, outputs: Sequence[Output]) -> None:
-        for start in range(0, len(outputs), CONCURRENT_SENDS):
-            sent = [await self._enqueue(output) for output in outputs[start : start + CONCURRENT_SENDS]]
-            for outcome in await asyncio.gather(*sent, return_exceptions=True):  # each future has its own fate
-                if isinstance(outcome, BaseException):
-                    raise outcome
-
-    async def _enqueue(self, output: Output) -> Any:
-        return await self._producer.send(
-            output.topic,
-            key=output.key,
-            value=output.value,
-            partition=await self._partition(output),
-            headers=list(output.headers),
-            timestamp_ms=output.timestamp,
-        )
-
-    async def _partition(self, output: Output) -> int | None:
-        if not isinstance(output.place, bytes):
-            return output.place
-        return murmur2_partition(output.place, len(await self._producer.partitions_for(output.topic)))
+    def publisher(self, lane: Partition, generation: int) -> Publisher:
+        """One for a lane that was assigned in this generation of the group; not open yet."""

@@ -26,15 +26,21 @@ MAX_FETCH_BYTES = 1024 * 1024
 REBALANCE_MARGIN_SECONDS = 15.0
 """What a rebalance needs beside the drain: finding out, leaving, joining."""
 
+LOST = -1
+"""The generation of a member that the group does not know any more."""
+
 
 class Assignment(Protocol):
     """Who works on the partitions."""
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
-        """Partitions are this member's, paused. Called without a pause for other tasks."""
+    def assigned(self, partitions: Sequence[Partition], generation: int) -> None:
+        """Partitions are this member's in this generation of the group, paused. No other task runs meanwhile."""
 
     async def revoked(self, partitions: Sequence[Partition]) -> None:
         """Partitions are about to be given up: commit what is done, and return in bounded time."""
+
+    async def lost(self, partitions: Sequence[Partition]) -> None:
+        """Partitions are others' by now: commit nothing, and return in bounded time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class Membership:
     drain: float
     max_poll_records: int
     """Of one poll, over all partitions."""
+    instance_id: str | None = None
+    """Static membership: a restart within the session time-out takes the same partitions, without a rebalance."""
 
 
 class Source:
@@ -121,6 +129,29 @@ class Source:
         offsets: dict[TopicPartition, int] = await self._bounded(self._consumer.beginning_offsets([_tp(partition)]))
         return offsets[_tp(partition)]
 
+    @property
+    def generation(self) -> int:
+        """Of the group, as this member knows it; -1 when it is no member (any more)."""
+        return int(self._consumer._coordinator.generation)  # noqa: SLF001 - aiokafka has no public way to ask
+
+    async def confirm(self, generation: int) -> None:
+        """Return when the coordinator has accepted a heartbeat of that generation, sent now.
+
+        Raises Fenced when the generation is over: its partitions may be others'. RetryLater where nobody can tell now.
+        """
+        coordinator = self._consumer._coordinator if self._consumer is not None else None  # noqa: SLF001 - as above
+        if coordinator is None or coordinator.generation != generation:
+            raise Fenced(f"generation {generation} of the group is over")
+        try:
+            async with asyncio.timeout(self._timeout):
+                accepted = await coordinator._do_heartbeat()  # noqa: SLF001 - as above
+        except (KafkaError, TimeoutError) as error:
+            raise RetryLater(f"no heartbeat was answered: {error!r}") from None
+        if coordinator.generation != generation:
+            raise Fenced(f"generation {generation} of the group is over")
+        if not accepted:
+            raise RetryLater("the group's coordinator is not there")
+
     async def commit(self, partition: Partition, offset: int) -> None:
         """Commit one offset. Raises Fenced when the partition is no longer ours, RetryLater where a retry may help."""
         try:
@@ -155,16 +186,21 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka shi
         # Pausing comes first and nothing is awaited: records can arrive before this callback has returned.
         partitions = [Partition(tp.topic, tp.partition) for tp in sorted(assigned)]
         self._source.pause(partitions)
-        self._assignment.assigned(partitions)
+        self._assignment.assigned(partitions, self._source.generation)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._assignment.revoked([Partition(tp.topic, tp.partition) for tp in sorted(revoked)])
+        partitions = [Partition(tp.topic, tp.partition) for tp in sorted(revoked)]
+        if self._source.generation == LOST:  # the group threw this member out: others may own them already
+            await self._assignment.lost(partitions)
+        else:
+            await self._assignment.revoked(partitions)
 
 
 def _options(connection: KafkaConnection, membership: Membership) -> dict[str, Any]:
     rebalance = membership.drain + REBALANCE_MARGIN_SECONDS
     return connection.client_options() | {
         "group_id": membership.group_id,
+        "group_instance_id": membership.instance_id,
         "client_id": membership.group_id,
         "partition_assignment_strategy": [sticky_assignor(membership.delivery)],
         "auto_offset_reset": "earliest",

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -14,14 +14,17 @@ from consumer.hooks.events import Hooks
 from consumer.hooks.health import Health
 from consumer.hooks.logs import log_listener
 from consumer.hooks.metrics import Metrics
-from consumer.kafka.publisher import AtLeastOncePublisher, Publisher
+from consumer.kafka.at_least_once import AtLeastOncePublishers
+from consumer.kafka.changelog import Changelog
+from consumer.kafka.exactly_once import ExactlyOncePublishers
+from consumer.kafka.publisher import Destination, Publishers
 from consumer.kafka.source import REBALANCE_MARGIN_SECONDS, Membership, Source
 from consumer.pipeline.dispatch import Dispatcher, DispatchRules
 from consumer.pipeline.groups import Groups, StrengthRules
 from consumer.pipeline.reviews import Reviews
 from consumer.pipeline.service import Bounds, Service
 from consumer.pipeline.summaries import Summaries, SummaryRules
-from consumer.pipeline.worker import Worker
+from consumer.pipeline.worker import Assigned, Ground, Worker
 from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload
 from consumer.settings import Settings
 from consumer.store import MemoryStore
@@ -29,8 +32,11 @@ from consumer.stream.admission import Admission
 from consumer.stream.backpressure import WaterMarks
 from consumer.stream.batcher import Batcher, BatchLimits
 from consumer.stream.keys import KeyCheck
+from consumer.stream.place import Origin
 from consumer.stream.record import Partition
 from consumer.stream.retry import RetryPolicy
+from consumer.stream.state import Store
+from schemas.topics import state_topic
 
 WAITING_BATCHES = 4
 """Full engine loads of tokens that may wait for a batch before partitions pause: enough to choose by priority."""
@@ -52,8 +58,14 @@ def choose_engine(settings: Settings) -> Engine:  # noqa: ARG001 - one choice so
     return LocalEngine()
 
 
-def assemble(settings: Settings, engine: Engine, registry: CollectorRegistry, reviews_partitions: int) -> Assembly:
-    """Join the parts. `reviews_partitions`: partition count of the reviews topic, for the check of keys."""
+def assemble(
+    settings: Settings,
+    engine: Engine,
+    registry: CollectorRegistry,
+    partitions: Mapping[str, int],
+    origin: Origin | None = None,
+) -> Assembly:
+    """Join the parts. `partitions`: partition counts of the input topics; `origin`: see `run --from`."""
     hooks = Hooks([Metrics(registry), log_listener()])
     health = Health(
         time.monotonic, stall_seconds=2 * (settings.delivery.revoke_drain_seconds + REBALANCE_MARGIN_SECONDS)
@@ -62,68 +74,81 @@ def assemble(settings: Settings, engine: Engine, registry: CollectorRegistry, re
     bounds = Bounds(settings.delivery.revoke_drain_seconds, settings.delivery.shutdown_timeout_seconds)
     service = Service(engine, dispatcher, _marks(settings), health, hooks, bounds)
     source = Source(settings.kafka, _membership(settings), [settings.topics.reviews, settings.topics.by_group], service)
-    publisher = AtLeastOncePublisher(settings.kafka, source)
-    shared = _shared(settings, engine, dispatcher, hooks)
-    lanes = _Lanes(settings, shared, source, publisher, reviews_partitions)
-    service.join(source, publisher, lanes.workers)
+    exactly_once = settings.delivery.delivery == "exactly_once"
+    changelog = Changelog(settings.kafka, settings.delivery.kafka_group_id)
+    publishers = _publishers(settings, source, changelog)
+    ground = Ground(
+        source,
+        publishers,
+        changelog,
+        _shared(settings, engine, dispatcher, hooks),
+        service.fenced,
+        settings.delivery.commit_interval_seconds if exactly_once else 0.0,
+        origin,
+    )
+    service.join(source, publishers, _Lanes(settings, ground, partitions).workers)
     return Assembly(service, engine, health)
 
 
 class _Lanes:
     """Makes the workers of an assignment: what their records mean is decided by their topic."""
 
-    def __init__(
-        self, settings: Settings, shared: Shared, source: Source, publisher: Publisher, reviews_partitions: int
-    ) -> None:
-        self._settings, self._shared, self._source, self._publisher = settings, shared, source, publisher
-        self._keys = KeyCheck(settings.topics.reviews, settings.delivery.key_partitioner, reviews_partitions)
-        self._reviews_partitions = reviews_partitions
-        self._kept: dict[Partition, tuple[Worker, MemoryStore]] = {}
-        """The last worker and state of each partition: most come back in the next assignment, where we left them."""
+    def __init__(self, settings: Settings, ground: Ground, partitions: Mapping[str, int]) -> None:
+        self._settings, self._ground, self._partitions = settings, ground, partitions
+        reviews = settings.topics.reviews
+        self._keys = KeyCheck(reviews, settings.delivery.key_partitioner, partitions[reviews])
+        self._stores: dict[Partition, MemoryStore] = {}
+        """Of the last assignment: what comes back to this member is restored from where it stands."""
 
-    def workers(self, partitions: Sequence[Partition]) -> list[Worker]:
+    def workers(self, partitions: Sequence[Partition], generation: int) -> list[Worker]:
         """A worker for each partition of a new assignment; the state of those that are gone is dropped."""
-        self._kept = {partition: kept for partition, kept in self._kept.items() if partition in partitions}
-        return [self._worker(partition) for partition in partitions]
+        self._stores = {partition: self._stores.get(partition) or MemoryStore() for partition in partitions}
+        return [self._worker(partition, generation) for partition in partitions]
 
-    def _worker(self, partition: Partition) -> Worker:
-        by_group = partition.topic == self._settings.topics.by_group
-        make = self._groups if by_group else self._reviews
-        return Worker(partition, self._source, self._publisher, self._shared, make_workload=make, keeps_table=by_group)
-
-    def _reviews(self, worker: Worker, offset: int) -> Workload:
-        if worker.partition.partition >= self._reviews_partitions:
+    def _worker(self, partition: Partition, generation: int) -> Worker:
+        count = self._partitions[partition.topic]
+        if partition.partition >= count:
             raise ConfigError(
-                f"{worker.partition.topic} has more than the {self._reviews_partitions} partitions of the start: "
-                "its restaurants are on other partitions now; set the other topics' counts, then start again"
+                f"{partition.topic} has more than the {count} partitions of the start: its restaurants are on other "
+                "partitions now; set the other topics' counts, then start again"
             )
-        jobs, store = self._settings.jobs, self._store(worker.partition, offset)
-        self._kept[worker.partition] = worker, store
+        by_group = partition.topic == self._settings.topics.by_group
+        store = self._stores[partition]
+        make = self._groups if by_group else self._reviews
+        assigned = Assigned(partition, generation, count, keeps_table=by_group)
+        return Worker(assigned, self._ground, store, lambda worker: make(worker, store))
+
+    def _reviews(self, worker: Worker, store: Store) -> Workload:
+        jobs, shared = self._settings.jobs, self._ground.shared
         rules = SummaryRules(
             min_reviews=jobs.summary_min_reviews,
             max_age=jobs.summary_max_age_seconds,
             language=None if jobs.output_language == "auto" else jobs.output_language,
             retry_after=JOB_RETRY_SECONDS,
         )
-        return Reviews(worker, self._shared, store, Summaries(worker, self._shared, store, rules), self._keys)
+        return Reviews(worker, shared, store, Summaries(worker, shared, store, rules), self._keys)
 
-    def _store(self, partition: Partition, offset: int) -> MemoryStore:
-        """The state as our last worker of the partition left it, if nobody has committed since; else an empty one."""
-        worker, store = self._kept.get(partition, (None, None))
-        if worker and store and worker.lane is not None and worker.lane.committed == offset:
-            return store
-        return MemoryStore()
-
-    def _groups(self, worker: Worker, _offset: int) -> Workload:
+    def _groups(self, worker: Worker, store: Store) -> Workload:
         jobs = self._settings.jobs
         rules = StrengthRules(jobs.strength_refresh_members, jobs.summary_max_age_seconds, JOB_RETRY_SECONDS)
-        return Groups(worker, self._shared, rules)
+        return Groups(worker, self._ground.shared, store, rules)
+
+
+def _publishers(settings: Settings, source: Source, changelog: Changelog) -> Publishers:
+    names, group = settings.topics, settings.delivery.kafka_group_id
+    results = names.sentiment, names.totals, names.summary, names.strength, names.by_group, names.dlq
+    states = state_topic(group, names.reviews), state_topic(group, names.by_group)
+    to = Destination(settings.kafka, group, results + states)
+    if settings.delivery.delivery == "exactly_once":
+        return ExactlyOncePublishers(to, source, changelog)
+    return AtLeastOncePublishers(to, source)
 
 
 def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: Hooks) -> Shared:
     return Shared(
         names=settings.topics,
         made=Made(engine.name, engine.model),
+        delivery=settings.delivery.delivery,
         limits=LaneLimits(settings.lanes.lane_max_records, settings.lanes.lane_max_bytes, MAX_JOBS_PER_LANE),
         submit=dispatcher.submit,
         hooks=hooks,
@@ -175,4 +200,5 @@ def _membership(settings: Settings) -> Membership:
         session_timeout=delivery.kafka_session_timeout_seconds,
         drain=delivery.revoke_drain_seconds,
         max_poll_records=settings.lanes.poll_max_records,
+        instance_id=delivery.kafka_group_instance_id,
     )

@@ -1,7 +1,7 @@
 """The lanes of `restaurant.summaries.by-group`: who is in a group, and what each member is better at."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from consumer.analysis import prompts, strengths
@@ -15,7 +15,9 @@ from consumer.pipeline.dispatch import Ask
 from consumer.pipeline.worker import Worker
 from consumer.pipeline.workload import Shared, Staged
 from consumer.stream.owed import Owed
+from consumer.stream.place import Place
 from consumer.stream.record import Output, Record
+from consumer.stream.state import Changes, Store
 from consumer.stream.work import Rank
 from schemas.base import id_text
 from schemas.codec import Undecodable, decode, decode_group_key, group_key, restaurant_key
@@ -65,7 +67,9 @@ class _Job:
 class Groups:
     """The workload of one by-group lane. Its topic is its table, read anew at each assignment."""
 
-    def __init__(self, worker: Worker, shared: Shared, rules: StrengthRules) -> None:
+    def __init__(self, worker: Worker, shared: Shared, store: Store, rules: StrengthRules) -> None:
+        self._store = store
+        """For its place alone: the members are in the topic."""
         self._worker, self._shared, self._rules, self._names = worker, shared, rules, shared.names
         self._groups: dict[str, dict[str, RestaurantSummary]] = {}
         self._owed: Owed[Member] = Owed(shared.limits.max_jobs)
@@ -90,6 +94,10 @@ class Groups:
             return
         self._worker.finish(record.offset, Gone(member) if gone else None)
 
+    def receive_again(self, record: Record) -> None:
+        """The table wants every record."""
+        self.receive(record)
+
     def has_output(self) -> bool:
         """Whether finished strengths wait to be published."""
         return bool(self._finished)
@@ -100,23 +108,23 @@ class Groups:
             self._start(member)
         return self._owed.next_due()
 
-    def stage(self, done: Sequence[object]) -> Staged:
+    def stage(self, done: Sequence[object], refused: Mapping[object, str]) -> Staged:
         """Tombstones of those who left, and the finished strengths that are still the newest."""
         now = self._shared.wall()
         out: list[Output] = []
         events: list[Event] = []
-        jobs, self._finished = self._finished, []
+        jobs = tuple(self._finished)
         for item in done:
-            if isinstance(item, Gone):
-                out.append(self._tombstone(item.member))
+            if isinstance(item, Gone) and item.member not in refused:
+                out.append(replace(self._tombstone(item.member), origin=item.member))
             elif isinstance(item, Bad):
                 out.append(outputs.dead_letter(self._names.dlq, item.record, item.fault, 1, now))
                 events.append(Event(What.DEAD_LETTER, reason=item.fault.reason, detail=str(item.fault)))
         for job in jobs:
-            if job.answer and self._is_newest(job):
-                out.append(self._result(job, job.answer, now))
+            if job.answer and self._is_newest(job) and job.member not in refused:
+                out.append(replace(self._result(job, job.answer, now), origin=job.member))
                 events.append(Event(What.RESULT, kind="strength", reason="analyzed"))
-        return Staged(tuple(out), lambda: self._settle(jobs), tuple(events))
+        return Staged(tuple(out), (), lambda place: self._settle(jobs, refused, place), tuple(events))
 
     def _take(self, record: Record) -> tuple[Member, bool]:
         group, restaurant = member = decode_group_key(record.key)
@@ -213,9 +221,13 @@ class Groups:
         current = self._groups.get(job.member[0], {}).get(job.member[1])
         return current is not None and current.version == job.target.version
 
-    def _settle(self, jobs: Sequence[_Job]) -> None:
+    def _settle(self, jobs: Sequence[_Job], refused: Mapping[object, str], place: Place) -> None:
+        self._store.apply(Changes(), place)
+        del self._finished[: len(jobs)]
         for job in jobs:
             self._owed.finish(job.member)
+            if job.member in refused:
+                self._failed(job.member)(DeadLetter("output_refused", refused[job.member]), 1)
 
     def _tombstone(self, member: Member) -> Output:
         return outputs.tombstone(self._names.strength, group_key(*member), restaurant_key(member[1]))

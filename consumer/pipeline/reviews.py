@@ -1,7 +1,7 @@
 """The lanes of `restaurant.reviews`: a label for each review, totals and summaries for each restaurant."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from consumer.analysis import prompts
@@ -18,7 +18,9 @@ from consumer.pipeline.summaries import Summaries
 from consumer.pipeline.worker import Worker
 from consumer.pipeline.workload import Shared, Staged
 from consumer.stream import state
+from consumer.stream.changelog import entries
 from consumer.stream.keys import KeyCheck
+from consumer.stream.place import Place
 from consumer.stream.record import Output, Record
 from consumer.stream.work import Rank
 from schemas.base import Priority, id_text
@@ -38,6 +40,14 @@ class Reviewed:
     event: ReviewEvent
     label: state.Label | None = None
     truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A review that the state holds already: its result is written again."""
+
+    record: Record
+    event: ReviewEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +73,25 @@ class Reviews:
 
     def receive(self, record: Record) -> None:
         """Decode and check, then ask for the label; what cannot be answered is done at once."""
+        if event := self._read(record):
+            self._ask(record, event)
+
+    def receive_again(self, record: Record) -> None:
+        """Its label is in the state: nobody is asked."""
+        if event := self._read(record):
+            self._worker.finish(record.offset, Known(record, event))
+
+    def _read(self, record: Record) -> ReviewEvent | None:
+        """The event; None where it is refused."""
         try:
             decoded = decode_review(record.value)
             self._keys.check(record.key, record.partition, restaurant_key(decoded.event.restaurant_id))
         except (Undecodable, DeadLetter) as error:
             self._refuse(record, DeadLetter(error.reason, str(error)), 1)
-            return
+            return None
         for name in decoded.dropped:
             self._shared.hooks(Event(What.FIELD_DROPPED, record.topic, record.partition, reason=name))
-        self._ask(record, decoded.event)
+        return decoded.event
 
     def has_output(self) -> bool:
         """Whether a finished summary waits to be published."""
@@ -81,30 +101,49 @@ class Reviews:
         """Start the summaries that are due."""
         return self._summaries.start(now)
 
-    def stage(self, done: Sequence[object]) -> Staged:
+    def stage(self, done: Sequence[object], refused: Mapping[object, str]) -> Staged:
         """Fold the done prefix in offset order, then take in the finished summaries."""
         now = self._shared.wall()
         staged = state.Staged(self._store)
         out: list[Output] = []
         events: list[Event] = []
         touched: dict[str, Record] = {}
-        for item in done:
-            if isinstance(item, Reviewed):
-                folded = self._fold(staged, item, touched, now)
-                out.append(self._result(item, folded, now))
-                events.append(Event(What.RESULT, kind="sentiment", reason=folded.outcome))
-            elif isinstance(item, Refused):
-                out.append(outputs.dead_letter(self._names.dlq, item.record, item.fault, item.attempts, now))
-                events.append(_dead(item))
+        out.extend(
+            self._answer(staged, _dead_if_refused(item, refused), touched, now, events)
+            for item in done
+            if isinstance(item, Reviewed | Known | Refused)
+        )
         for restaurant, last in touched.items():
-            out.extend(self._totals(staged, restaurant, last, now))
-            out.extend(self._summaries.corrected(staged, restaurant, now))
-        out.extend(self._summaries.stage(staged, now, events))
-        return Staged(tuple(out), lambda: self._settle(staged.changes), tuple(events))
+            about = self._totals(staged, restaurant, last, now)
+            about.extend(self._summaries.corrected(staged, restaurant, now))
+            out.extend(replace(output, origin=last.offset) for output in about)
+        summaries = self._summaries.stage(staged, refused, now, events)
+        out.extend(summaries.outputs)
 
-    def _settle(self, changes: state.Changes) -> None:
-        self._store.apply(changes)
-        self._summaries.settle(changes)
+        def settle(place: Place) -> None:
+            self._store.apply(staged.changes, place)
+            self._summaries.settle(staged.changes, summaries)
+
+        return Staged(tuple(out), tuple(entries(staged.changes)), settle, tuple(events))
+
+    def _answer(
+        self,
+        staged: state.Staged,
+        item: "Reviewed | Known | Refused",
+        touched: dict[str, Record],
+        now: float,
+        events: list[Event],
+    ) -> Output:
+        """A record's result, or its dead letter."""
+        if isinstance(item, Refused):
+            events.append(_dead(item))
+            return outputs.dead_letter(self._names.dlq, item.record, item.fault, item.attempts, now)
+        if isinstance(item, Known):
+            folded, truncated = state.answer_again(self._store, _arrival(item)), False
+        else:
+            folded, truncated = self._fold(staged, item, touched, now), item.truncated
+        events.append(Event(What.RESULT, kind="sentiment", reason=folded.outcome))
+        return self._result(item.record, item.event, folded, now, truncated=truncated)
 
     def _ask(self, record: Record, event: ReviewEvent) -> None:
         content = event.content
@@ -131,16 +170,17 @@ class Reviews:
         self._worker.finish(record.offset, Refused(record, fault, attempts))
 
     def _fold(self, staged: state.Staged, item: Reviewed, touched: dict[str, Record], now: float) -> state.Folded:
-        arrival = state.Arrival(item.event, item.record.timestamp, outputs.is_replayed(item.record))
         restaurant = id_text(item.event.restaurant_id)
         before = _counts(staged.restaurant(restaurant))
-        folded = state.fold(staged, arrival, item.label, now)
+        folded = state.fold(staged, _arrival(item), item.label, now)
         if folded.outcome == "analyzed" or _counts(staged.restaurant(restaurant)) != before:
             touched[restaurant] = item.record
         return folded
 
-    def _result(self, item: Reviewed, folded: state.Folded, now: float) -> Output:
-        event, record, label = item.event, item.record, folded.label
+    def _result(
+        self, record: Record, event: ReviewEvent, folded: state.Folded, now: float, *, truncated: bool
+    ) -> Output:
+        label = folded.label
         source = Source(topic=record.topic, partition=record.partition, offset=record.offset)
         value = SentimentResult(
             review_id=event.review_id,
@@ -154,13 +194,14 @@ class Reviews:
                 model=self._shared.made.model,
                 prompt=prompts.prompt_id(Kind.SENTIMENT),
                 source=source,
-                truncated=item.truncated,
+                truncated=truncated,
             ),
         )
         ce_id = outputs.ce_id_of_record(record, "sentiment")
         marks = outputs.headers(ce_id, EventType.SENTIMENT, now, outputs.trace_of(record))
         key = restaurant_key(event.restaurant_id)
-        return outputs.result(self._names.sentiment, key, value, self._worker.partition.partition, marks)
+        made = outputs.result(self._names.sentiment, key, value, self._worker.partition.partition, marks)
+        return replace(made, origin=record.offset)
 
     def _totals(self, staged: state.Staged, restaurant: str, last: Record, now: float) -> list[Output]:
         """The restaurant's counts; tombstones when no review is left."""
@@ -184,6 +225,19 @@ class Reviews:
         )
         marks = outputs.headers(outputs.ce_id_of_record(last, "totals"), EventType.TOTALS, now)
         return [outputs.result(self._names.totals, key, value, place, marks)]
+
+
+def _arrival(item: Reviewed | Known) -> state.Arrival:
+    record = item.record
+    return state.Arrival(item.event, record.timestamp, outputs.is_replayed(record), record.offset)
+
+
+def _dead_if_refused(item: Reviewed | Known | Refused, refused: Mapping[object, str]) -> Reviewed | Known | Refused:
+    """What Kafka would not take becomes its record's dead letter; nothing of it is folded."""
+    offset = item.record.offset
+    if isinstance(item, Refused) or offset not in refused:
+        return item
+    return Refused(item.record, DeadLetter("output_refused", refused[offset]))
 
 
 def _counts(restaurant: state.RestaurantState | None) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from consumer.engines.contract import Engine
 from consumer.hooks.events import Event, Hooks, What
 from consumer.hooks.health import Health
-from consumer.kafka.publisher import Publisher
+from consumer.kafka.publisher import Publishers
 from consumer.kafka.source import Source
 from consumer.pipeline.dispatch import Dispatcher
 from consumer.pipeline.worker import Worker
@@ -18,9 +18,14 @@ from consumer.stream.record import Partition, Record
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
+END_SECONDS = 5.0
+"""For workers that were cancelled to let go of their producers."""
 
-MakeWorkers = Callable[[Sequence[Partition]], Sequence[Worker]]
-"""A worker for each partition of a new assignment: all that the member has now."""
+REJOIN_SECONDS = 1.0
+"""Between leaving the group after being fenced and joining it again."""
+
+MakeWorkers = Callable[[Sequence[Partition], int], Sequence[Worker]]
+"""A worker for each partition of a new assignment (all that the member has now) in a generation of the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,12 @@ class Service:
         self._health, self._hooks, self._bounds = health, hooks, bounds
         self.workers: dict[Partition, Worker] = {}
         self._runs: dict[Worker, asyncio.Task[None]] = {}
-        self._stopping = asyncio.Event()
+        self._stopping, self._over = asyncio.Event(), asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
-    def join(self, source: Source, publisher: Publisher, make_workers: MakeWorkers) -> None:
+    def join(self, source: Source, publishers: Publishers, make_workers: MakeWorkers) -> None:
         """Say whom to work with: they know this service as their assignment's owner, and so come after it."""
-        self._source, self._publisher, self._make_workers = source, publisher, make_workers
+        self._source, self._publishers, self._make_workers = source, publishers, make_workers
 
     def stop(self) -> None:
         """End gracefully: commit what is done, leave the group. Callable from a signal."""
@@ -64,48 +69,88 @@ class Service:
         """Raises ConfigError or EngineDown where waiting cannot help; what is not committed stays with Kafka."""
         try:
             await self._engine.start()
-            await self._publisher.start()
+            await self._publishers.start()
             await self._source.start()
             await self._work()
         finally:
             await self._end()
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
+    def fenced(self) -> None:
+        """Another member owns a partition of ours: all lanes close, the member leaves the group and joins it anew."""
+        self._over.set()
+
+    def assigned(self, partitions: Sequence[Partition], generation: int) -> None:
         """Partitions are this member's: a worker for each. They are paused until it has opened its lane."""
-        if self._tasks is None or self._stopping.is_set():
+        if self._tasks is None or self._stopping.is_set() or self._over.is_set():
             return
-        for worker in self._make_workers(partitions):
+        for worker in self._make_workers(partitions, generation):
             self.workers[worker.partition] = worker
             name = f"{worker.partition.topic}/{worker.partition.partition}"
             self._runs[worker] = self._tasks.create_task(worker.run(), name=name)
 
     async def revoked(self, partitions: Sequence[Partition]) -> None:
         """Give partitions up: commit what is done, within bounds."""
-        leaving = [worker for p in partitions if (worker := self.workers.pop(p, None))]
+        leaving = self._leaving(partitions)
         await asyncio.gather(*(worker.drain(self._bounds.drain) for worker in leaving))
+        await self._end_workers(leaving)
+
+    async def lost(self, partitions: Sequence[Partition]) -> None:
+        """Others own these partitions, or will soon: commit nothing."""
+        leaving = self._leaving(partitions)
         for worker in leaving:
-            self._runs.pop(worker).cancel()  # one that has ended does not notice
+            worker.abandon()
+        await self._end_workers(leaving)
+
+    def _leaving(self, partitions: Sequence[Partition]) -> list[Worker]:
+        return [worker for p in partitions if (worker := self.workers.pop(p, None))]
+
+    async def _end_workers(self, leaving: Sequence[Worker]) -> None:
+        runs = [self._runs.pop(worker) for worker in leaving]
+        for run in runs:
+            run.cancel()  # one that has ended does not notice
         self._dispatcher.forget_closed()
+        if runs:
+            await asyncio.wait(runs, timeout=END_SECONDS)
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as self._tasks:
             background = [self._tasks.create_task(self._dispatcher.run(), name="dispatch")]
             try:
-                await self._poll(self._tasks)
-                await self.revoked(list(self.workers))
+                await self._be_member(self._tasks)
             finally:
                 for task in background:
                     task.cancel()
+
+    async def _be_member(self, tasks: asyncio.TaskGroup) -> None:
+        """Until stopped, through one membership after another: each ends when another member has fenced a lane."""
+        while True:
+            await self._poll(tasks)
+            if self._stopping.is_set():
+                await self.revoked(list(self.workers))
+                return
+            log.warning("another member owns a partition of ours: leaving the group to join it anew")
+            await self.lost(list(self.workers))
+            await self._source.stop()
+            await asyncio.sleep(REJOIN_SECONDS)
+            self._over.clear()
+            await self._source.start()
 
     async def _poll(self, tasks: asyncio.TaskGroup) -> None:
         """Poll and offer, with no await between a poll and its offers. Pauses never stop the polling.
 
         A poll blocks through a rebalance, however long others take: a stop does not wait for it.
         """
-        stopping = tasks.create_task(self._stopping.wait(), name="stop")
-        while not self._stopping.is_set():
+        ends = [tasks.create_task(event.wait(), name="end") for event in (self._stopping, self._over)]
+        try:
+            await self._poll_until(tasks, ends)
+        finally:
+            for end in ends:
+                end.cancel()
+
+    async def _poll_until(self, tasks: asyncio.TaskGroup, ends: Sequence["asyncio.Task[bool]"]) -> None:
+        while not any(end.done() for end in ends):
             poll = tasks.create_task(self._source.poll(POLL_SECONDS), name="poll")
-            await asyncio.wait({poll, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({poll, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if not poll.done():
                 poll.cancel()  # never otherwise: it switches off checks of aiokafka's, needed until the stop
                 return
@@ -132,7 +177,11 @@ class Service:
     def _report(self) -> None:
         self._health.polled()
         engine = self._engine.health()
-        opening = [f"{p.topic}/{p.partition} is opening" for p, w in self.workers.items() if not w.restored]
+        opening = [
+            f"{p.topic}/{p.partition} is refused: {w.refusal}" if w.refusal else f"{p.topic}/{p.partition} is opening"
+            for p, w in self.workers.items()
+            if not w.restored
+        ]
         reasons = [] if self.workers else ["no partition is assigned"]
         self._health.not_ready(*reasons, *opening, *([] if engine.ready else [f"engine: {engine.reason}"]))
 
@@ -141,6 +190,6 @@ class Service:
         self._health.not_ready("stopping")
         try:
             async with asyncio.timeout(self._bounds.shutdown):
-                await asyncio.gather(self._source.stop(), self._publisher.stop(), self._engine.stop())
+                await asyncio.gather(self._source.stop(), self._publishers.stop(), self._engine.stop())
         except TimeoutError:
             log.warning("the stop took too long and was cut short")

@@ -1,5 +1,6 @@
 """Rolling summaries of one reviews lane: owed by state, asked of the engine, folded back in a commit."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from consumer.analysis import prompts, summary
@@ -22,6 +23,9 @@ from schemas.codec import encode, group_key, restaurant_key
 from schemas.headers import EventType
 from schemas.results import Provenance, RestaurantSummary
 from schemas.topics import by_group_key
+
+JOBS_PER_COMMIT = 8
+"""Keeps the state changes of a commit bounded: each job's are below 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,20 @@ class _Job:
     truncated: bool = False
     answer: SummaryAnswer | None = None
 
+    @property
+    def origin(self) -> object:
+        """What its outputs are made from."""
+        return ("summary", self.restaurant)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedJobs:
+    """The finished jobs of one commit."""
+
+    jobs: tuple[_Job, ...]
+    outputs: tuple[Output, ...]
+    refused: Mapping[object, str]
+
 
 class Summaries:
     """The summary jobs of one lane: one at a time per restaurant."""
@@ -62,7 +80,6 @@ class Summaries:
         self._names = shared.names
         self._owed: Owed[str] = Owed(shared.limits.max_jobs)
         self._finished: list[_Job] = []
-        self._published: list[_Job] = []
         self._not_before: dict[str, float] = {}
         """Until when a restaurant whose job failed is left alone."""
         for restaurant in store.owing():
@@ -78,25 +95,29 @@ class Summaries:
             self._start(restaurant)
         return self._owed.next_due()
 
-    def stage(self, staged: Staged, now: float, events: list[Event]) -> list[Output]:
+    def stage(self, staged: Staged, refused: Mapping[object, str], now: float, events: list[Event]) -> StagedJobs:
         """Fold the finished summaries into the staged state; gives what to publish."""
-        self._published, self._finished = self._finished, []
+        jobs = tuple(self._finished[:JOBS_PER_COMMIT])
         out: list[Output] = []
-        for job in self._published:
+        for job in jobs:
             found = staged.restaurant(job.restaurant)
-            if job.answer and found and (made := self._publish(staged, job, job.answer, found, now)):
-                out.extend(made)
-                events.append(Event(What.RESULT, kind="summary", reason="analyzed"))
-        return out
+            if job.answer and found and job.origin not in refused:
+                made = self._publish(staged, job, job.answer, found, now)
+                out.extend(replace(output, origin=job.origin) for output in made)
+                events.extend([Event(What.RESULT, kind="summary", reason="analyzed")] * bool(made))
+        return StagedJobs(jobs, tuple(out), refused)
 
-    def settle(self, changes: state.Changes) -> None:
+    def settle(self, changes: state.Changes, staged: StagedJobs) -> None:
         """A commit has succeeded: its jobs have ended, its restaurants may owe anew."""
-        for job in self._published:
-            self._owed.finish(job.restaurant)
-            self._not_before.pop(job.restaurant, None)
-        for restaurant in {*changes.restaurants, *(job.restaurant for job in self._published)}:
+        del self._finished[: len(staged.jobs)]
+        for job in staged.jobs:
+            if job.origin in staged.refused:
+                self._failed(job, DeadLetter("output_refused", staged.refused[job.origin]))
+            else:
+                self._owed.finish(job.restaurant)
+                self._not_before.pop(job.restaurant, None)
+        for restaurant in {*changes.restaurants, *(job.restaurant for job in staged.jobs)}:
             self._owe(restaurant)
-        self._published = []
 
     def forget(self, staged: Staged, restaurant: str) -> list[Output]:
         """Tombstones of a restaurant that has no review left."""

@@ -2,63 +2,89 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from consumer.errors import Fenced, RetryLater
+from consumer.errors import ConfigError, Fenced, LaneRefused, RetryLater
 from consumer.hooks.events import Event, What
-from consumer.kafka.publisher import Commit, Publisher
+from consumer.kafka.changelog import Ahead, Changelog
+from consumer.kafka.publisher import Commit, Outcome, Publisher, Publishers, Write
 from consumer.kafka.source import Source
-from consumer.pipeline.workload import Shared, Workload
+from consumer.pipeline.workload import Shared, Staged, Workload
 from consumer.stream.backpressure import LaneFill
-from consumer.stream.lane import Lane, Offer
+from consumer.stream.changelog import Entry, collect, mark_entry
+from consumer.stream.lane import Lane, Offer, Prefix
+from consumer.stream.place import LaneMark, Origin, Place, Standing, where_to_start
 from consumer.stream.record import Partition, Record, size_of
+from consumer.stream.state import Store
 
 log = logging.getLogger(__name__)
 
-COMMIT_RECORDS = 500
+COMMIT_RECORDS = 1000
 """Records of one commit: keeps its outputs, and their time, bounded."""
 COMMIT_RETRY_SECONDS = 0.5
 OPEN_RETRY_SECONDS = 1.0
 RESTORE_LOOK_SECONDS = 0.05
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all workers of a member stand on."""
+
+    source: Source
+    publishers: Publishers
+    changelog: Changelog
+    shared: Shared
+    fenced: Callable[[], None]
+    """Another member owns a partition of ours: the membership is over."""
+    commit_interval: float
+    """Seconds between the beginnings of two commits of a lane; 0: as soon as there is something."""
+    origin: Origin | None
+    """What a person decided about lanes whose state and offset disagree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """One assignment of one partition."""
+
+    partition: Partition
+    generation: int
+    """Of the group."""
+    partitions: int
+    """Partition count of the topic."""
+    keeps_table: bool
+    """The topic itself is the lane's state, read anew from its beginning to the committed offset."""
 
 
 class Worker:
     """Opens a lane, offers it records, commits its done prefix. One object per assignment: it is the epoch."""
 
     def __init__(
-        self,
-        partition: Partition,
-        source: Source,
-        publisher: Publisher,
-        shared: Shared,
-        *,
-        make_workload: Callable[["Worker", int], Workload],
-        keeps_table: bool,
+        self, assigned: Assigned, ground: Ground, store: Store, make_workload: Callable[["Worker"], Workload]
     ) -> None:
-        """What the records mean is decided when the committed offset is known: `make_workload(worker, offset)`.
-
-        `keeps_table`: the topic itself is the lane's state, read anew from its beginning to the committed offset.
-        """
-        self.partition = partition
+        """What the records mean is `make_workload(worker)`'s to say, when the state is there."""
+        self.partition = assigned.partition
         self.closed = False
         """No more records, no more answers."""
         self.lane: Lane[Any] | None = None
         self.reading = False
         """Whether it takes records at all: restored or restoring, and not closed."""
-        self._source, self._publisher, self._shared, self._hooks = source, publisher, shared, shared.hooks
-        self._keeps_table, self._clock, self._wall = keeps_table, shared.clock, shared.wall
-        self._restored = False
+        self.restored = False
+        """Whether its state is whole, so that jobs may start."""
+        self.refusal = ""
+        """Why it takes no records until a person has decided."""
+        self._assigned, self._ground, self._store = assigned, ground, store
+        self._source, self._shared, self._hooks = ground.source, ground.shared, ground.shared.hooks
+        self._clock, self._wall = ground.shared.clock, ground.shared.wall
+        self._publisher: Publisher = ground.publishers.publisher(assigned.partition, assigned.generation)
         self._draining = False
-        self._wake = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._wake, self._hurry, self._ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._make_workload = make_workload
         self._workload: Workload | None = None
-
-    @property
-    def restored(self) -> bool:
-        """Whether its state is whole, so that jobs may start."""
-        return self._restored
+        self._state_offset = 0
 
     def fill(self) -> LaneFill:
         """What is in flight."""
@@ -81,14 +107,14 @@ class Worker:
             return records[0].offset
         for record in records:
             if record.offset < lane.committed:
-                if self._keeps_table and not self._restored:
+                if self._assigned.keeps_table and not self.restored:
                     workload.restore(record)
                 continue
             offer = lane.offer(record.offset, size_of(record))
             if offer is Offer.FULL:
                 return record.offset
             if offer is Offer.ACCEPTED:
-                workload.receive(record)
+                (workload.receive if record.offset >= self._state_offset else workload.receive_again)(record)
         return None
 
     async def run(self) -> None:
@@ -98,13 +124,18 @@ class Worker:
             await self._commit_loop(lane, workload)
         except Fenced as fenced:
             self._hooks(self._event(What.COMMIT_FAILED, reason=Commit.FENCED, detail=str(fenced)))
+            self._ground.fenced()
+        except LaneRefused as refused:
+            self.refusal = str(refused)
+            self._hooks(self._event(What.REFUSED, detail=self.refusal))
         finally:
-            self._close()
+            await self._close()
 
     async def drain(self, seconds: float) -> None:
         """Take no more records, commit what is done, close; at most that long. Whoever runs it cancels it then."""
         self._draining = True
         self._wake.set()
+        self._hurry.set()
         if self.lane is not None:
             try:
                 async with asyncio.timeout(seconds):
@@ -113,29 +144,56 @@ class Worker:
                 log.warning("not everything that was done could be committed in time", extra=self.partition._asdict())
         self.closed = True
 
+    def abandon(self) -> None:
+        """Commit nothing more, use no more answers. Whoever runs it cancels it then."""
+        self._draining = self.closed = True
+
     async def _open(self) -> tuple[Lane[Any], Workload]:
-        """Find out where to begin, and take records from there."""
+        """Fence former owners, find out where to begin, restore, and take records from there. In this order."""
+        await self._patiently(self._publisher.open)
+        beginning = await self._patiently(lambda: self._source.beginning(self.partition))
+        committed = await self._patiently(lambda: self._source.committed(self.partition))
+        await self._patiently(self._restore)
+        place = self._store.place
+        start = where_to_start(
+            Standing(*self.partition, self._assigned.partitions, beginning, committed, place.mark), self._ground.origin
+        )
+        self._state_offset = start.state_offset
+        self._workload = self._make_workload(self)
+        self.lane = Lane(start.offset, self._shared.limits.max_records, self._shared.limits.max_bytes)
+        self._source.seek(self.partition, beginning if self._assigned.keeps_table else start.offset)
+        self.reading = True
+        self._source.resume([self.partition])
+        if self._assigned.keeps_table:
+            await self._until_table_is_read(start.offset)
+        self.restored = True
+        self._hooks(self._event(What.OPENED, count=start.offset))
+        return self.lane, self._workload
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until it works; a revocation cancels this task."""
         while True:
             try:
-                beginning = await self._source.beginning(self.partition)
-                committed = await self._source.committed(self.partition)
-                break
+                return await attempt()
             except RetryLater as error:
                 log.warning("a partition cannot be opened yet", extra={**self.partition._asdict(), "error": str(error)})
                 await asyncio.sleep(OPEN_RETRY_SECONDS)
-        start = beginning if committed is None else max(committed, beginning)
-        self._workload = self._make_workload(self, start)
-        self.lane = Lane(start, self._shared.limits.max_records, self._shared.limits.max_bytes)
-        self._source.seek(self.partition, beginning if self._keeps_table else start)
-        self.reading = True
-        self._source.resume([self.partition])
-        if self._keeps_table:
-            await self._until_restored(start)
-        self._restored = True
-        self._hooks(self._event(What.OPENED, count=start))
-        return self.lane, self._workload
 
-    async def _until_restored(self, end: int) -> None:
+    async def _restore(self) -> None:
+        """Read the changelog into the store, from where that stands."""
+        try:
+            await self._ground.changelog.read(self.partition, self._store.place.position, self._take_state)
+        except Ahead as error:
+            log.warning("the local state is thrown away", extra={**self.partition._asdict(), "error": str(error)})
+            self._store.clear()
+            await self._ground.changelog.read(self.partition, 0, self._take_state)
+
+    def _take_state(self, records: Sequence[Entry], position: int, end: int) -> None:
+        changes, mark = collect(records, self._store.place.mark)
+        self._store.apply(changes, Place(mark, position))
+        self._hooks(self._event(What.RESTORING, count=end - position))
+
+    async def _until_table_is_read(self, end: int) -> None:
         """Wait until the table has been read; offsets may be missing, so the position tells, not a record."""
         while not self._draining:
             try:
@@ -146,14 +204,25 @@ class Worker:
             await asyncio.sleep(RESTORE_LOOK_SECONDS)
 
     async def _commit_loop(self, lane: Lane[Any], workload: Workload) -> None:
-        """Commit as soon as there is something and no commit is running. Drained: once more, and out."""
+        """Commit when there is something, and the interval is over. Drained: once more, and out."""
         while True:
             last = self._draining
             while lane.has_done() or workload.has_output():
+                began = self._clock()
                 await self._commit(lane, workload)
+                await self._pause(began + self._ground.commit_interval - self._clock())
             if last:
                 return
             await self._sleep(workload.start_jobs(self._wall()))
+
+    async def _pause(self, seconds: float) -> None:
+        """Let more come together for the next commit; not when draining."""
+        if seconds > 0 and not self._hurry.is_set():
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._hurry.wait()
+            except TimeoutError:
+                return
 
     async def _sleep(self, due: float | None) -> None:
         try:
@@ -165,31 +234,73 @@ class Worker:
             self._wake.clear()
 
     async def _commit(self, lane: Lane[Any], workload: Workload) -> None:
-        """Stage once, and try until it is committed. Raises Fenced when the partition has another owner."""
-        prefix = lane.done_prefix(COMMIT_RECORDS)
-        staged = workload.stage(prefix.done)
+        """Stage, and try until it is committed. Raises Fenced when the partition has another owner."""
+        started = self._clock()
+        refused: dict[object, str] = {}
         while True:
-            started = self._clock()
-            outcome, error = await self._publisher.commit(self.partition, staged.outputs, prefix.next_offset)
-            if outcome is Commit.COMMITTED:
+            prefix, staged = self._stage(lane, workload, refused)
+            mark = self._next_mark(prefix.next_offset)
+            if (position := await self._written(staged, mark, refused)) is not None:
                 break
-            if outcome is Commit.FENCED:
-                raise Fenced(error)
-            self._hooks(self._event(What.COMMIT_FAILED, reason=outcome, detail=error))
-            await asyncio.sleep(COMMIT_RETRY_SECONDS)
         lane.retire(prefix.next_offset)
-        staged.settle()
+        staged.settle(Place(mark, position))
         self._hooks(self._event(What.COMMITTED, count=len(staged.outputs), seconds=self._clock() - started))
         for event in staged.events:
             self._hooks(event)
 
-    def _close(self) -> None:
-        if self.lane is not None and self._restored and not self._ended.is_set():
-            self._hooks(self._event(What.CLOSED, count=self.lane.committed))
+    def _stage(self, lane: Lane[Any], workload: Workload, refused: dict[object, str]) -> tuple[Prefix[Any], Staged]:
+        """What goes into one commit: as many of the done records as its state changes have room for."""
+        records, largest = COMMIT_RECORDS, self._publisher.largest
+        while True:
+            prefix = lane.done_prefix(records)
+            staged = workload.stage(prefix.done, refused)
+            if largest is None or len(prefix.done) <= 1 or _size(staged.entries) <= largest:
+                return prefix, staged
+            records = len(prefix.done) // 2
+
+    async def _written(self, staged: Staged, mark: LaneMark, refused: dict[object, str]) -> int | None:
+        """Commit exactly this, however often it takes. None where Kafka refuses some of it: see `refused` then."""
+        place = self._store.place
+        write = Write(staged.outputs, (*staged.entries, mark_entry(mark)), mark.offset, mark.sequence, place.position)
+        while True:
+            outcome = await self._publisher.commit(write)
+            if outcome.commit is Commit.COMMITTED:
+                return outcome.position
+            self._hooks(self._event(What.COMMIT_FAILED, reason=outcome.commit, detail=outcome.detail))
+            if outcome.commit is Commit.FENCED:
+                raise Fenced(outcome.detail)
+            if outcome.commit is Commit.REFUSED:
+                refused |= _refused(staged, outcome, refused)
+                return None
+            await asyncio.sleep(COMMIT_RETRY_SECONDS)
+
+    def _next_mark(self, offset: int) -> LaneMark:
+        sequence = self._store.place.sequence + 1
+        return LaneMark(offset, sequence, self._assigned.partitions, delivery=self._shared.delivery)
+
+    async def _close(self) -> None:
         self.closed = True
         self.reading = False
+        await self._publisher.close()
+        if self.lane is not None and self.restored and not self._ended.is_set():
+            self._hooks(self._event(What.CLOSED, count=self.lane.committed))
         self._ended.set()
 
     def _event(self, what: What, *, reason: str = "", detail: str = "", count: int = 1, seconds: float = 0) -> Event:
         topic, number = self.partition
         return Event(what, topic, number, reason=reason, detail=detail, count=count, seconds=seconds)
+
+
+def _size(entries: Sequence[Entry]) -> int:
+    return sum(len(key) + len(value or b"") + 32 for key, value in entries)
+
+
+def _refused(staged: Staged, outcome: Outcome, known: Mapping[object, str]) -> dict[object, str]:
+    """Why, by the refused outputs' origin. Raises ConfigError where leaving those out would not help."""
+    outputs = [staged.outputs[index] for index in outcome.refused]
+    for output in outputs:
+        if output.origin is None or output.origin in known:
+            raise ConfigError(
+                f"{output.topic} refuses what must be written ({outcome.detail}): see `review-consumer topics check`"
+            )
+    return {output.origin: f"{output.topic}: {outcome.detail}" for output in outputs}

@@ -1,11 +1,13 @@
 """What the records of an input topic mean: the part of a lane that differs from topic to topic."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from consumer.hooks.events import Event, Hooks
 from consumer.pipeline.dispatch import Ask
+from consumer.stream.changelog import Entry
+from consumer.stream.place import Delivery, Place
 from consumer.stream.record import Output, Record
 from schemas.topics import TopicNames
 
@@ -15,7 +17,10 @@ class Staged:
     """What one commit publishes, and what to do and to tell once it has succeeded."""
 
     outputs: tuple[Output, ...]
-    settle: Callable[[], None]
+    entries: tuple[Entry, ...]
+    """State changes, for the changelog."""
+    settle: Callable[[Place], None]
+    """Make the state changes visible; they stand at this place of the changelog."""
     events: tuple[Event, ...] = ()
 
 
@@ -28,11 +33,17 @@ class Workload(Protocol):
     def receive(self, record: Record) -> None:
         """Take in a new record; the lane's `finish` is called for its offset now or later."""
 
+    def receive_again(self, record: Record) -> None:
+        """Take in a record that is in the state already: its outputs are wanted again, and nothing else."""
+
     def has_output(self) -> bool:
         """Whether a finished job waits to be published."""
 
-    def stage(self, done: Sequence[object]) -> Staged:
-        """Outputs and state changes of the done prefix and of the finished jobs. Called once per commit."""
+    def stage(self, done: Sequence[object], refused: Mapping[object, str]) -> Staged:
+        """Outputs and state changes of the done prefix and of the finished jobs. Changes nothing until it is settled.
+
+        `refused`: what Kafka would not take, by the outputs' origin, and why: it becomes a dead letter.
+        """
 
     def start_jobs(self, now: float) -> float | None:
         """Start what is due, seconds since 1970; gives when to come again."""
@@ -62,6 +73,7 @@ class Shared:
 
     names: TopicNames
     made: Made
+    delivery: Delivery
     limits: LaneLimits
     submit: Callable[[Ask], None]
     """Asks the engine."""

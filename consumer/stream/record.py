@@ -59,6 +59,8 @@ class Output:
     headers: tuple[tuple[str, bytes], ...] = ()
     timestamp: int | None = None
     """Milliseconds since 1970; None: now."""
+    origin: object = None
+    """What it was made from, should Kafka refuse it; None: a dead letter, which cannot be replaced by another."""
 
 
 def size_of(record: Record) -> int:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Protocol
 
+from pydantic import ConfigDict
+
+from consumer.stream.place import Place
 from schemas.base import Sentiment, id_text
 from schemas.events import ReviewEvent
 from schemas.findings import Aspect
@@ -32,6 +35,10 @@ class ReviewState:
     text: str | None = None
     """Until it is summarised."""
     supports: Supports = ()
+    offset: int = -1
+    """Of the record that made it what it is."""
+
+    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,10 @@ class RestaurantState:
 class Store(Protocol):
     """Where a lane's state lies. Restaurants and reviews are named by their ids as text."""
 
+    @property
+    def place(self) -> Place:
+        """Where the state stands in its changelog."""
+
     def restaurant(self, restaurant: str) -> RestaurantState | None:
         """State of a restaurant, if any."""
 
@@ -84,19 +95,22 @@ class Store(Protocol):
     def pending(self, restaurant: str, limit: int) -> list[ReviewState]:
         """At most `limit` reviews that no summary has read, oldest first."""
 
+    def clear(self) -> None:
+        """Forget everything: it is read from the changelog anew."""
+
     def owing(self) -> Iterable[str]:
         """Restaurants with pending reviews: what a lane that opens owes summaries to."""
 
-    def apply(self, changes: "Changes") -> None:
-        """Make a commit's changes visible, all at once."""
+    def apply(self, changes: "Changes", place: Place) -> None:
+        """Make a commit's changes visible, all at once, and remember where that stands."""
 
 
 @dataclass(slots=True)
 class Changes:
-    """What a commit changes: the last value of each key."""
+    """What a commit changes: the last value of each key, None where the key is gone."""
 
-    restaurants: dict[str, RestaurantState] = field(default_factory=dict)
-    reviews: dict[tuple[str, str], ReviewState] = field(default_factory=dict)
+    restaurants: dict[str, RestaurantState | None] = field(default_factory=dict)
+    reviews: dict[tuple[str, str], ReviewState | None] = field(default_factory=dict)
 
 
 class Staged:
@@ -108,11 +122,15 @@ class Staged:
 
     def restaurant(self, restaurant: str) -> RestaurantState | None:
         """The restaurant's state with the staged changes."""
-        return self.changes.restaurants.get(restaurant) or self._store.restaurant(restaurant)
+        if restaurant in self.changes.restaurants:
+            return self.changes.restaurants[restaurant]
+        return self._store.restaurant(restaurant)
 
     def review(self, restaurant: str, review: str) -> ReviewState | None:
         """The review's state with the staged changes."""
-        return self.changes.reviews.get((restaurant, review)) or self._store.review(restaurant, review)
+        if (restaurant, review) in self.changes.reviews:
+            return self.changes.reviews[restaurant, review]
+        return self._store.review(restaurant, review)
 
     def stands(self, restaurant: str, read: ReviewState) -> bool:
         """Whether a review is still as a summary read it, and still waits for one."""
@@ -160,6 +178,8 @@ class Arrival:
     """Of the record, milliseconds since 1970."""
     replayed: bool = False
     """Came back from the dead letters."""
+    offset: int = -1
+    """Of the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +202,26 @@ def fold(staged: Staged, arrival: Arrival, label: Label | None, now: float) -> F
         if settled.outcome != "superseded":
             _take_group(staged, key, restaurant, event)
         return settled
-    after = _review(event, arrival.timestamp, label, before)
+    after = _review(arrival, label, before)
     restaurant = _counted(_retracted(restaurant, before), after, now)
     staged.put_review(key, after)
     _take_group(staged, key, restaurant, event)
     return Folded("deleted") if label is None else Folded("analyzed", label)
+
+
+def answer_again(store: Store, arrival: Arrival) -> Folded:
+    """What is to be said of an event that is in the state already; nothing is folded.
+
+    A delivery that was interrupted after the state was written, and before the offset was, brings it again.
+    """
+    event = arrival.event
+    standing = store.review(id_text(event.restaurant_id), id_text(event.review_id))
+    if standing is None or (label := _label(standing)) is None:
+        return Folded("deleted" if event.content is None else "superseded")
+    if standing.offset == arrival.offset:
+        return Folded("analyzed", label)
+    same = event.content is not None and standing.content_hash == content_hash(event.content)
+    return Folded("duplicate" if same else "superseded", label)
 
 
 def content_hash(content: str) -> bytes:
@@ -197,7 +232,7 @@ def content_hash(content: str) -> bytes:
 def _settled(before: ReviewState, arrival: Arrival) -> Folded | None:
     """The answer for an event that changes nothing, or None."""
     event = arrival.event
-    standing = Label(before.label, before.score) if before.label else None
+    standing = _label(before)
     if _is_older(before, arrival):
         return Folded("superseded", standing)
     if before.content_hash is None:
@@ -205,6 +240,10 @@ def _settled(before: ReviewState, arrival: Arrival) -> Folded | None:
     if event.content is not None and before.content_hash == content_hash(event.content):
         return Folded("duplicate", standing)
     return None
+
+
+def _label(review: ReviewState) -> Label | None:
+    return Label(review.label, review.score) if review.label else None
 
 
 def _is_older(before: ReviewState, arrival: Arrival) -> bool:
@@ -220,18 +259,20 @@ def _is_newer(before: ReviewState, event: ReviewEvent) -> bool:
     return event.version is not None and (before.version is None or event.version > before.version)
 
 
-def _review(event: ReviewEvent, timestamp: int, label: Label | None, before: ReviewState | None) -> ReviewState:
+def _review(arrival: Arrival, label: Label | None, before: ReviewState | None) -> ReviewState:
+    event = arrival.event
     version = event.version if event.version is not None or before is None else before.version
     if event.content is None or label is None:
-        return ReviewState(event.review_id, version, timestamp, content_hash=None)
+        return ReviewState(event.review_id, version, arrival.timestamp, content_hash=None, offset=arrival.offset)
     return ReviewState(
         event.review_id,
         version,
-        timestamp,
+        arrival.timestamp,
         content_hash(event.content),
         label.sentiment,
         label.score,
         text=event.content[:MAX_TEXT],
+        offset=arrival.offset,
     )
 
 

@@ -79,7 +79,9 @@ class World:
 
     def member(self, engine: Engine) -> Assembly:
         """One member of the group, not started."""
-        return assemble(self.settings, engine, CollectorRegistry(), self.partitions)
+        names = self.settings.topics
+        counts = {names.reviews: self.partitions, names.by_group: self.partitions}
+        return assemble(self.settings, engine, CollectorRegistry(), counts)
 
     @asynccontextmanager
     async def running(self, engine: Engine) -> AsyncIterator[Assembly]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from consumer.store import MemoryStore
+from consumer.stream.place import Place
 from consumer.stream.state import Arrival, Folded, Label, ReviewState, Staged, fold
 from schemas.base import Sentiment
 from schemas.events import ReviewEvent
@@ -48,7 +49,7 @@ class FoldMachine(RuleBasedStateMachine):
         label = Label(LABELS[content], 0.9) if content is not None else None
         folded = fold(staged, Arrival(event, int(self.now)), label, self.now)
         if committed:
-            self.store.apply(staged.changes)
+            self.store.apply(staged.changes, Place())
             self._expect(review, version, content, folded)
 
     def _expect(self, review: str, version: int | None, content: str | None, folded: Folded) -> None:
@@ -74,7 +75,7 @@ class FoldMachine(RuleBasedStateMachine):
         staged = Staged(self.store)
         staged.retire("1", read, {str(r.review_id): (("positive", "food"),) for r in read}, self.now)
         if committed:
-            self.store.apply(staged.changes)
+            self.store.apply(staged.changes, Place())
             for review in read:
                 self.reference[str(review.review_id)].pending = False
 
@@ -109,5 +110,5 @@ def _fold(store: MemoryStore, content: str) -> ReviewState:
     staged = Staged(store)
     event = ReviewEvent(review_id="r", restaurant_id=1, content=content)
     fold(staged, Arrival(event, 0), Label(Sentiment.POSITIVE, None), 0.0)
-    store.apply(staged.changes)
+    store.apply(staged.changes, Place())
     return store.pending("1", 1)[0]

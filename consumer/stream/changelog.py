@@ -1,0 +1,92 @@
+r"""A lane's state as records of its changelog, and what its mark says of where the lane stands. Pure.
+
+Keys: `R|restaurant`, `V|restaurant|review` (a `|` or `\` inside an id is escaped by `\`), and `~lane`. Values: JSON.
+"""
+
+import re
+from collections.abc import Iterable
+
+from pydantic import TypeAdapter, ValidationError
+
+from consumer.errors import LaneRefused
+from consumer.stream.place import LaneMark, encode_mark, read_mark
+from consumer.stream.state import Changes, RestaurantState, ReviewState
+
+LANE_KEY = b"~lane"
+Entry = tuple[bytes, bytes | None]
+"""Key and value of a changelog record; null where the key is gone."""
+
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_FIELDS = re.compile(r"(?:[^|\\]|\\.)+", re.DOTALL)
+_RESTAURANT = TypeAdapter(RestaurantState)
+_REVIEW = TypeAdapter(ReviewState)
+
+
+def entries(changes: Changes) -> list[Entry]:
+    """A commit's state changes as changelog records, one a key."""
+    found: list[Entry] = [
+        (_key("R", key), encode_restaurant(state) if state else None) for key, state in changes.restaurants.items()
+    ]
+    found.extend((_key("V", *key), encode_review(state) if state else None) for key, state in changes.reviews.items())
+    return found
+
+
+def mark_entry(mark: LaneMark) -> Entry:
+    """The mark as the last record of a commit."""
+    return LANE_KEY, encode_mark(mark)
+
+
+def encode_restaurant(state: RestaurantState) -> bytes:
+    """As JSON; what has its default is left out."""
+    return _RESTAURANT.dump_json(state, exclude_defaults=True)
+
+
+def encode_review(state: ReviewState) -> bytes:
+    """As JSON; what has its default is left out."""
+    return _REVIEW.dump_json(state, exclude_defaults=True)
+
+
+def decode_restaurant(value: bytes) -> RestaurantState:
+    """Raises ValidationError."""
+    return _RESTAURANT.validate_json(value)
+
+
+def decode_review(value: bytes) -> ReviewState:
+    """Raises ValidationError."""
+    return _REVIEW.validate_json(value)
+
+
+def collect(records: Iterable[Entry], mark: LaneMark | None = None) -> tuple[Changes, LaneMark | None]:
+    """What records of a changelog change, and the last mark among them (else `mark`).
+
+    Raises LaneRefused for a record that this version cannot read: nothing is guessed about state.
+    """
+    changes = Changes()
+    for key, value in records:
+        try:
+            mark = _take(changes, key, value) or mark
+        except (ValidationError, ValueError) as error:
+            raise LaneRefused(f"the changelog's record {key!r} cannot be read: {error}") from None
+    return changes, mark
+
+
+def _take(changes: Changes, key: bytes, value: bytes | None) -> LaneMark | None:
+    if key == LANE_KEY:
+        return read_mark(value)
+    match _fields(key):
+        case ["R", restaurant]:
+            changes.restaurants[restaurant] = decode_restaurant(value) if value is not None else None
+        case ["V", restaurant, review]:
+            changes.reviews[restaurant, review] = decode_review(value) if value is not None else None
+        case _:
+            raise ValueError("no such key is known")
+    return None
+
+
+def _key(kind: str, *ids: str) -> bytes:
+    escaped = (field.replace("\\", "\\\\").replace("|", "\\|") for field in ids)
+    return "|".join([kind, *escaped]).encode("utf-8", "surrogatepass")
+
+
+def _fields(key: bytes) -> list[str]:
+    return [_ESCAPED.sub(r"\1", field) for field in _FIELDS.findall(key.decode("utf-8", "surrogatepass"))]
