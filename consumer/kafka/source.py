@@ -81,6 +81,11 @@ class Source:
         if consumer is not None:  # where it cannot leave, the session time-out removes it
             await closed(consumer.stop())
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it is no member, and on no way to be one."""
+        return self._consumer is None
+
     async def poll(self, timeout_seconds: float) -> Mapping[Partition, Sequence[Record]]:
         """The next records, in offset order per partition. Must not be cancelled (aiokafka then stops its checks)."""
         try:
@@ -184,13 +189,15 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka shi
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         # Pausing comes first and nothing is awaited: records can arrive before this callback has returned.
+        if self._source.stopped:  # an assignment that was on its way: the group gives it to others in a moment
+            return
         partitions = [Partition(tp.topic, tp.partition) for tp in sorted(assigned)]
         self._source.pause(partitions)
         self._assignment.assigned(partitions, self._source.generation)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         partitions = [Partition(tp.topic, tp.partition) for tp in sorted(revoked)]
-        if self._source.generation == LOST:  # the group threw this member out: others may own them already
+        if self._source.stopped or self._source.generation == LOST:  # thrown out: others may own them already
             await self._assignment.lost(partitions)
         else:
             await self._assignment.revoked(partitions)

@@ -190,7 +190,7 @@ class Summaries:
             after.group,
             job.truncated,
         )
-        return self._replaced(staged, job.restaurant, after, made, now)
+        return self._replaced(staged, job.restaurant, after, state.bounded(made), now)
 
     def corrected(self, staged: Staged, restaurant: str, now: float) -> list[Output]:
         """The last summary anew, without asking the engine, when a review it rests on is gone or the group has changed.

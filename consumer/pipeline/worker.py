@@ -158,6 +158,8 @@ class Worker:
         start = where_to_start(
             Standing(*self.partition, self._assigned.partitions, beginning, committed, place.mark), self._ground.origin
         )
+        if committed is None and self._shared.delivery == "at_least_once":  # or a crash leaves state without an offset
+            await self._patiently(lambda: self._source.commit(self.partition, start.offset))
         self._state_offset = start.state_offset
         self._workload = self._make_workload(self)
         self.lane = Lane(start.offset, self._shared.limits.max_records, self._shared.limits.max_bytes)

@@ -9,12 +9,16 @@ from pydantic import ConfigDict
 
 from consumer.stream.place import Place
 from schemas.base import Sentiment, id_text
+from schemas.codec import encode
 from schemas.events import ReviewEvent
-from schemas.findings import Aspect
+from schemas.findings import MAX_EVIDENCE, Aspect
 from schemas.results import Outcome
 
 MAX_TEXT = 4000
 """Characters of a review that are kept for its summary: with the rest of its state below 64 KiB in any script."""
+
+MAX_SUMMARY_BYTES = 56 * 1024
+"""Of a summary's aspects as JSON: with the rest of its restaurant's state below 64 KiB, however wide the ids are."""
 
 Supports = tuple[tuple[str, str], ...]
 """(polarity, aspect) pairs of the summary that a review stands behind."""
@@ -54,6 +58,23 @@ class SummaryState:
     """Under which it was published."""
     truncated: bool = False
     """The last reviews it read were cut."""
+
+
+def bounded(summary: SummaryState) -> SummaryState:
+    """The summary with as many quotes an aspect as keep it below MAX_SUMMARY_BYTES, the newest first."""
+    quotes = MAX_EVIDENCE
+    while quotes and _bytes(summary) > MAX_SUMMARY_BYTES:
+        quotes -= 1
+        positive, negative = (
+            tuple(a.model_copy(update={"evidence": a.evidence[:quotes]}) for a in aspects)
+            for aspects in (summary.positive, summary.negative)
+        )
+        summary = replace(summary, positive=positive, negative=negative)
+    return summary
+
+
+def _bytes(summary: SummaryState) -> int:
+    return sum(len(encode(aspect)) for aspect in (*summary.positive, *summary.negative))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from consumer.errors import ConfigError, DeadLetter, EngineDown, RetryLater
 from deploy.kafka.sources import Kafka
 from schemas.codec import decode, encode_document
 from schemas.results import RestaurantStrengths, RestaurantSummary, SentimentTotals
-from tests.integration.scripted import ScriptedEngine
+from tests.integration.scripted import ScriptedEngine, review
 from tests.integration.world import World, until
-from tests.kafka_broker import MakeBroker, create_topic
+from tests.kafka_broker import MakeBroker
 
 
 @pytest.fixture
@@ -23,12 +23,6 @@ async def world(kafka: Kafka, topic_prefix: str) -> World:
     made = World(kafka.bootstrap_servers, topic_prefix, partitions=4)
     await made.create()
     return made
-
-
-def review(restaurant: int | str, number: int, content: str | None = None, **more: object) -> tuple[bytes, bytes]:
-    """A review event and its key."""
-    event = {"review_id": number, "restaurant_id": restaurant, "content": content or f"리뷰 {number}", **more}
-    return str(restaurant).encode(), encode_document(event)
 
 
 async def test_every_review_is_answered_once_and_in_order(world: World) -> None:
@@ -220,19 +214,6 @@ async def test_a_rebalance_keeps_the_state_of_what_stays(world: World) -> None:
     totals = [r for r in await world.read(names.totals) if r.partition in stays]
     last = {r.key: decode(SentimentTotals, r.value).total_count for r in totals}
     assert set(last.values()) == {11}
-
-
-async def test_refused_output_stops_the_consumer_with_a_message(kafka: Kafka, topic_prefix: str) -> None:
-    """A topic that takes no result would refuse every one: it does not try for ever."""
-    world = World(kafka.bootstrap_servers, topic_prefix, partitions=1)
-    tiny = {"max.message.bytes": "100"}
-    await create_topic(kafka.bootstrap_servers, world.settings.topics.sentiment, 1, tiny)
-    await world.create()
-    await world.send([review(1, 1)])
-    with pytest.raises(ExceptionGroup) as caught:
-        await asyncio.wait_for(world.member(ScriptedEngine()).service.run(), 30)
-    assert caught.group_contains(ConfigError, match="outputs are refused")
-    assert await world.committed() == 0
 
 
 async def test_a_large_compressed_record_becomes_its_dead_letter(world: World) -> None:

@@ -14,6 +14,7 @@ from consumer.engines.contract import Engine
 from consumer.kafka import admin
 from consumer.pipeline.assembly import Assembly, assemble
 from consumer.settings import Batches, Delivery, EngineChoice, Jobs, Lanes, Retries, Service, Settings
+from consumer.stream.place import Origin
 from schemas.codec import decode
 from schemas.connection import KafkaConnection
 from schemas.results import SentimentResult
@@ -77,16 +78,16 @@ class World:
             await asyncio.gather(*sent)
         return len(sent)
 
-    def member(self, engine: Engine) -> Assembly:
+    def member(self, engine: Engine, origin: Origin | None = None) -> Assembly:
         """One member of the group, not started."""
         names = self.settings.topics
         counts = {names.reviews: self.partitions, names.by_group: self.partitions}
-        return assemble(self.settings, engine, CollectorRegistry(), counts)
+        return assemble(self.settings, engine, CollectorRegistry(), counts, origin)
 
     @asynccontextmanager
-    async def running(self, engine: Engine) -> AsyncIterator[Assembly]:
+    async def running(self, engine: Engine, origin: Origin | None = None) -> AsyncIterator[Assembly]:
         """A member that works while inside, and stops gracefully."""
-        member = self.member(engine)
+        member = self.member(engine, origin)
         task = asyncio.create_task(member.service.run())
         try:
             yield member
@@ -142,6 +143,18 @@ class World:
                 if len(results) + len(letters) >= count:
                     return results, letters
                 await asyncio.sleep(0.2)
+
+    async def move(self, partition: int, offset: int) -> None:
+        """Set the group's committed offset of a partition of the reviews, as `kafka-consumer-groups` would."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.kafka.bootstrap_servers,
+            group_id=self.settings.delivery.kafka_group_id,
+            enable_auto_commit=False,
+        )
+        async with consumer:
+            place = TopicPartition(self.settings.topics.reviews, partition)
+            consumer.assign([place])
+            await consumer.commit({place: offset})
 
     async def committed(self) -> int:
         """Sum of the group's committed offsets of the reviews topic."""
