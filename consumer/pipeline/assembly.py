@@ -27,7 +27,7 @@ from consumer.pipeline.summaries import Summaries, SummaryRules
 from consumer.pipeline.worker import Assigned, Ground, Worker
 from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload
 from consumer.settings import Settings
-from consumer.store import MemoryStore
+from consumer.store.disk import SqliteStore
 from consumer.stream.admission import Admission
 from consumer.stream.backpressure import WaterMarks
 from consumer.stream.batcher import Batcher, BatchLimits
@@ -97,12 +97,9 @@ class _Lanes:
         self._settings, self._ground, self._partitions = settings, ground, partitions
         reviews = settings.topics.reviews
         self._keys = KeyCheck(reviews, settings.delivery.key_partitioner, partitions[reviews])
-        self._stores: dict[Partition, MemoryStore] = {}
-        """Of the last assignment: what comes back to this member is restored from where it stands."""
 
     def workers(self, partitions: Sequence[Partition], generation: int) -> list[Worker]:
-        """A worker for each partition of a new assignment; the state of those that are gone is dropped."""
-        self._stores = {partition: self._stores.get(partition) or MemoryStore() for partition in partitions}
+        """A worker for each partition of a new assignment."""
         return [self._worker(partition, generation) for partition in partitions]
 
     def _worker(self, partition: Partition, generation: int) -> Worker:
@@ -113,10 +110,13 @@ class _Lanes:
                 "partitions now; set the other topics' counts, then start again"
             )
         by_group = partition.topic == self._settings.topics.by_group
-        store = self._stores[partition]
         make = self._groups if by_group else self._reviews
         assigned = Assigned(partition, generation, count, keeps_table=by_group)
-        return Worker(assigned, self._ground, store, lambda worker: make(worker, store))
+        return Worker(assigned, self._ground, lambda: self._store(partition), make)
+
+    def _store(self, partition: Partition) -> Store:
+        name = f"{partition.topic}.{partition.partition}.sqlite3"
+        return SqliteStore(self._directory / name, time.time)
 
     def _reviews(self, worker: Worker, store: Store) -> Workload:
         jobs, shared = self._settings.jobs, self._ground.shared

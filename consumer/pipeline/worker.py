@@ -63,9 +63,13 @@ class Worker:
     """Opens a lane, offers it records, commits its done prefix. One object per assignment: it is the epoch."""
 
     def __init__(
-        self, assigned: Assigned, ground: Ground, store: Store, make_workload: Callable[["Worker"], Workload]
+        self,
+        assigned: Assigned,
+        ground: Ground,
+        open_store: Callable[[], Store],
+        make_workload: Callable[["Worker", Store], Workload],
     ) -> None:
-        """What the records mean is `make_workload(worker)`'s to say, when the state is there."""
+        """`open_store` is called in a thread. What the records mean is the workload's to say, when the state is there."""
         self.partition = assigned.partition
         self.closed = False
         """No more records, no more answers."""
@@ -76,7 +80,9 @@ class Worker:
         """Whether its state is whole, so that jobs may start."""
         self.refusal = ""
         """Why it takes no records until a person has decided."""
-        self._assigned, self._ground, self._store = assigned, ground, store
+        self._assigned, self._ground = assigned, ground
+        self._open_store = open_store
+        self._store: Store | None = None
         self._source, self._shared, self._hooks = ground.source, ground.shared, ground.shared.hooks
         self._clock, self._wall = ground.shared.clock, ground.shared.wall
         self._publisher: Publisher = ground.publishers.publisher(assigned.partition, assigned.generation)
@@ -148,20 +154,28 @@ class Worker:
         """Commit nothing more, use no more answers. Whoever runs it cancels it then."""
         self._draining = self.closed = True
 
+    @property
+    def store(self) -> Store:
+        """The lane's state, once it is open."""
+        if self._store is None:
+            raise RuntimeError(f"{self.partition} has no state yet")
+        return self._store
+
     async def _open(self) -> tuple[Lane[Any], Workload]:
         """Fence former owners, find out where to begin, restore, and take records from there. In this order."""
         await self._patiently(self._publisher.open)
+        self._store = await asyncio.to_thread(self._open_store)
         beginning = await self._patiently(lambda: self._source.beginning(self.partition))
         committed = await self._patiently(lambda: self._source.committed(self.partition))
         await self._patiently(self._restore)
-        place = self._store.place
+        place = self.store.place
         start = where_to_start(
             Standing(*self.partition, self._assigned.partitions, beginning, committed, place.mark), self._ground.origin
         )
         if committed is None and self._shared.delivery == "at_least_once":  # or a crash leaves state without an offset
             await self._patiently(lambda: self._source.commit(self.partition, start.offset))
         self._state_offset = start.state_offset
-        self._workload = self._make_workload(self)
+        self._workload = self._make_workload(self, self.store)
         self.lane = Lane(start.offset, self._shared.limits.max_records, self._shared.limits.max_bytes)
         self._source.seek(self.partition, beginning if self._assigned.keeps_table else start.offset)
         self.reading = True
@@ -184,15 +198,15 @@ class Worker:
     async def _restore(self) -> None:
         """Read the changelog into the store, from where that stands."""
         try:
-            await self._ground.changelog.read(self.partition, self._store.place.position, self._take_state)
+            await self._ground.changelog.read(self.partition, self.store.place.position, self._take_state)
         except Ahead as error:
             log.warning("the local state is thrown away", extra={**self.partition._asdict(), "error": str(error)})
-            self._store.clear()
+            self.store.clear()
             await self._ground.changelog.read(self.partition, 0, self._take_state)
 
     def _take_state(self, records: Sequence[Entry], position: int, end: int) -> None:
-        changes, mark = collect(records, self._store.place.mark)
-        self._store.apply(changes, Place(mark, position))
+        changes, mark = collect(records, self.store.place.mark)
+        self.store.apply(changes, Place(mark, position))
         self._hooks(self._event(What.RESTORING, count=end - position))
 
     async def _until_table_is_read(self, end: int) -> None:
@@ -262,7 +276,7 @@ class Worker:
 
     async def _written(self, staged: Staged, mark: LaneMark, refused: dict[object, str]) -> int | None:
         """Commit exactly this, however often it takes. None where Kafka refuses some of it: see `refused` then."""
-        place = self._store.place
+        place = self.store.place
         write = Write(staged.outputs, (*staged.entries, mark_entry(mark)), mark.offset, mark.sequence, place.position)
         while True:
             outcome = await self._publisher.commit(write)
@@ -277,13 +291,15 @@ class Worker:
             await asyncio.sleep(COMMIT_RETRY_SECONDS)
 
     def _next_mark(self, offset: int) -> LaneMark:
-        sequence = self._store.place.sequence + 1
+        sequence = self.store.place.sequence + 1
         return LaneMark(offset, sequence, self._assigned.partitions, delivery=self._shared.delivery)
 
     async def _close(self) -> None:
         self.closed = True
         self.reading = False
         await self._publisher.close()
+        if self._store is not None:
+            self._store.close()
         if self.lane is not None and self.restored and not self._ended.is_set():
             self._hooks(self._event(What.CLOSED, count=self.lane.committed))
         self._ended.set()

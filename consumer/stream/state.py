@@ -122,6 +122,12 @@ class Store(Protocol):
     def owing(self) -> Iterable[str]:
         """Restaurants with pending reviews: what a lane that opens owes summaries to."""
 
+    def deleted(self, before: int, limit: int) -> list[tuple[str, str]]:
+        """At most `limit` deleted reviews whose deletion's record is older than that (milliseconds since 1970)."""
+
+    def close(self) -> None:
+        """Let go of what it holds; safe to call twice."""
+
     def apply(self, changes: "Changes", place: Place) -> None:
         """Make a commit's changes visible, all at once, and remember where that stands."""
 

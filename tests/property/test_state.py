@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from consumer.store import MemoryStore
+from consumer.store.memory import MemoryStore
 from consumer.stream.place import Place
 from consumer.stream.state import Arrival, Folded, Label, ReviewState, Staged, fold
 from schemas.base import Sentiment

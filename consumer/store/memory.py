@@ -1,6 +1,7 @@
 """A lane's state in memory: a dictionary of restaurants, one of reviews each, and the pending ones in order."""
 
 from collections.abc import Iterable
+from heapq import nsmallest
 from itertools import islice
 
 from consumer.stream.place import Place
@@ -38,6 +39,19 @@ class MemoryStore:
     def owing(self) -> Iterable[str]:
         """Restaurants with pending reviews."""
         return list(self._pending)
+
+    def deleted(self, before: int, limit: int) -> list[tuple[str, str]]:
+        """At most `limit` deleted reviews whose deletion's record is older than that (milliseconds since 1970)."""
+        marks = (
+            (state.timestamp, restaurant, review)
+            for restaurant, reviews in self._reviews.items()
+            for review, state in reviews.items()
+            if state.content_hash is None and state.timestamp < before
+        )
+        return [(restaurant, review) for _, restaurant, review in nsmallest(limit, marks)]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def apply(self, changes: Changes, place: Place) -> None:
         """Make a commit's changes visible, all at once, and remember where it stands."""

@@ -1,0 +1,201 @@
+"""A lane's state in one sqlite3 file: it and its place in the changelog change in one commit.
+
+The changelog is the truth. A file that is damaged, of another format, or too old to have seen every tombstone is thrown
+away and read anew.
+"""
+
+import contextlib
+import logging
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from consumer.errors import ConfigError
+from consumer.stream.changelog import decode_restaurant, decode_review, encode_restaurant, encode_review
+from consumer.stream.place import Place
+from consumer.stream.state import Changes, RestaurantState, ReviewState
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+"""Of the file: another one is thrown away."""
+STALE_SECONDS = 12 * 3600.0
+"""Half of the time that Kafka keeps a compacted topic's tombstones (`delete.retention.ms`): an older file may have
+missed some."""
+CACHED_RESTAURANTS = 10_000
+"""Decoded states kept in memory: busy restaurants come again and again."""
+
+_PLACE = TypeAdapter(Place)
+_TABLES = """
+CREATE TABLE place (one INTEGER PRIMARY KEY CHECK (one = 1), place BLOB NOT NULL, saved_at REAL NOT NULL);
+CREATE TABLE restaurants (restaurant TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE reviews (
+    restaurant TEXT NOT NULL, review TEXT NOT NULL, state BLOB NOT NULL, pending INTEGER, deleted_at INTEGER,
+    PRIMARY KEY (restaurant, review)
+) WITHOUT ROWID;
+CREATE INDEX pending ON reviews (restaurant, pending) WHERE pending IS NOT NULL;
+CREATE INDEX deleted ON reviews (deleted_at) WHERE deleted_at IS NOT NULL;
+"""
+
+
+class SqliteStore:
+    """The store's contract on disk. A read takes microseconds, a commit a few milliseconds.
+
+    Made in one thread (looking the file over takes a while) and used in another; never by two at a time.
+    """
+
+    def __init__(self, path: Path, wall: Callable[[], float]) -> None:
+        """`wall`: seconds since 1970. Raises ConfigError where the file cannot be written at all."""
+        self._path, self._wall = path, wall
+        self._cache: OrderedDict[str, RestaurantState | None] = OrderedDict()
+        self._connection = self._opened()
+        self.place = self._read_place()
+        """Where the state stands in its changelog."""
+        self._ticket: int = self._one("SELECT COALESCE(MAX(pending), 0) FROM reviews WHERE pending IS NOT NULL")
+
+    def close(self) -> None:
+        """Let go of the file; safe to call twice."""
+        self._connection.close()
+
+    def clear(self) -> None:
+        """Forget everything: it is read from the changelog anew."""
+        self._connection.close()
+        self._delete()
+        self.__init__(self._path, self._wall)  # type: ignore[misc] # an empty store is a new one
+
+    def restaurant(self, restaurant: str) -> RestaurantState | None:
+        """State of a restaurant, if any."""
+        if restaurant in self._cache:
+            self._cache.move_to_end(restaurant)
+            return self._cache[restaurant]
+        row = self._connection.execute("SELECT state FROM restaurants WHERE restaurant = ?", (restaurant,)).fetchone()
+        return self._remember(restaurant, decode_restaurant(row[0]) if row else None)
+
+    def review(self, restaurant: str, review: str) -> ReviewState | None:
+        """State of a review, if any."""
+        query = "SELECT state FROM reviews WHERE restaurant = ? AND review = ?"
+        row = self._connection.execute(query, (restaurant, review)).fetchone()
+        return decode_review(row[0]) if row else None
+
+    def pending(self, restaurant: str, limit: int) -> list[ReviewState]:
+        """At most `limit` reviews that no summary has read, oldest first."""
+        query = "SELECT state FROM reviews WHERE restaurant = ? AND pending IS NOT NULL ORDER BY pending LIMIT ?"
+        return [decode_review(row[0]) for row in self._connection.execute(query, (restaurant, limit))]
+
+    def owing(self) -> Iterable[str]:
+        """Restaurants with pending reviews."""
+        query = "SELECT DISTINCT restaurant FROM reviews WHERE pending IS NOT NULL"
+        return [row[0] for row in self._connection.execute(query)]
+
+    def deleted(self, before: int, limit: int) -> list[tuple[str, str]]:
+        """At most `limit` deleted reviews whose deletion's record is older than that (milliseconds since 1970)."""
+        query = "SELECT restaurant, review FROM reviews WHERE deleted_at < ? ORDER BY deleted_at LIMIT ?"
+        return [(row[0], row[1]) for row in self._connection.execute(query, (before, limit))]
+
+    def apply(self, changes: Changes, place: Place) -> None:
+        """Make a commit's changes visible, all at once, and remember where that stands. ConfigError: disk full."""
+        try:
+            with self._connection:
+                self._put_restaurants(changes)
+                self._put_reviews(changes)
+                row = (_PLACE.dump_json(place), self._wall())
+                self._connection.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?)", row)
+        except sqlite3.Error as error:
+            self._cache.clear()
+            raise self._unusable(error) from None
+        for restaurant, state in changes.restaurants.items():
+            self._remember(restaurant, state)
+        self.place = place
+
+    def _put_restaurants(self, changes: Changes) -> None:
+        kept = [(key, encode_restaurant(state)) for key, state in changes.restaurants.items() if state]
+        gone = [(key,) for key, state in changes.restaurants.items() if state is None]
+        self._connection.executemany("INSERT OR REPLACE INTO restaurants VALUES (?, ?)", kept)
+        self._connection.executemany("DELETE FROM restaurants WHERE restaurant = ?", gone)
+
+    def _put_reviews(self, changes: Changes) -> None:
+        kept = [
+            (*key, encode_review(state), self._pending_place(state), None if state.content_hash else state.timestamp)
+            for key, state in changes.reviews.items()
+            if state
+        ]
+        gone = [key for key, state in changes.reviews.items() if state is None]
+        self._connection.executemany("INSERT OR REPLACE INTO reviews VALUES (?, ?, ?, ?, ?)", kept)
+        self._connection.executemany("DELETE FROM reviews WHERE restaurant = ? AND review = ?", gone)
+
+    def _pending_place(self, state: ReviewState) -> int | None:
+        """Its place in the queue for the summary: an edit goes to the end."""
+        if state.text is None:
+            return None
+        self._ticket += 1
+        return self._ticket
+
+    def _remember(self, restaurant: str, state: RestaurantState | None) -> RestaurantState | None:
+        self._cache[restaurant] = state
+        self._cache.move_to_end(restaurant)
+        if len(self._cache) > CACHED_RESTAURANTS:
+            self._cache.popitem(last=False)
+        return state
+
+    def _opened(self) -> sqlite3.Connection:
+        """The file, or an empty one where it is of no use."""
+        try:
+            with self._described():
+                return self._usable()
+        except (sqlite3.DatabaseError, ValidationError) as error:
+            log.warning("a local store is thrown away", extra={"file": str(self._path), "error": str(error)})
+            self._delete()
+        with self._described():
+            return self._usable()
+
+    def _usable(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level="IMMEDIATE", check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(
+                "PRAGMA synchronous = NORMAL"
+            )  # survives a crash of the system, but for the last commits
+            self._check(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Raise DatabaseError where the file is damaged, of another format or too old; make the tables of a new one."""
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        elif version != SCHEMA:
+            raise sqlite3.DatabaseError(f"its format is {version}, not {SCHEMA}")
+        if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+        row = connection.execute("SELECT place, saved_at FROM place").fetchone()
+        if row is not None:
+            _PLACE.validate_json(row[0])
+            if self._wall() - row[1] > STALE_SECONDS:
+                raise sqlite3.DatabaseError(f"it was last written {self._wall() - row[1]:.0f} s ago")
+
+    @contextlib.contextmanager
+    def _described(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> ConfigError:
+        return ConfigError(f"STATE_DIR: {self._path} cannot be written: {error}; give it room, or delete it")
+
+    def _read_place(self) -> Place:
+        row = self._connection.execute("SELECT place FROM place").fetchone()
+        return _PLACE.validate_json(row[0]) if row else Place()
+
+    def _one(self, query: str) -> int:
+        return int(self._connection.execute(query).fetchone()[0])
+
+    def _delete(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
