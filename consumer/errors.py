@@ -29,6 +29,18 @@ class EngineDown(Exception):  # noqa: N818 - the state it tells of
     """The engine itself is gone: what was in flight is not at fault and waits."""
 
 
+class EngineUnavailable(EngineDown):
+    """The engine cannot be reached, or refuses for now: nothing in flight is suspect.
+
+    Wait `retry_after` seconds, if given.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        """Keep the message, and the seconds that the engine asked for."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Fenced(Exception):  # noqa: N818 - Kafka's own term
     """Another member owns the partition now: publish nothing, leave the group and rejoin."""
 

@@ -68,6 +68,12 @@ class EngineChoice(BaseSettings):
 
     engine: Literal["auto", "local"] = Field("auto", description="`local` is the embedded default: CPU, no downloads.")
     engine_request_timeout_seconds: float = Field(120, gt=0, le=86_400, description="Bound on one item in the engine.")
+    engine_max_restarts: int = Field(
+        5,
+        ge=3,
+        le=1000,
+        description="Restarts of the engine in a row that may bring no progress; then the process ends.",
+    )
 
 
 class Delivery(BaseSettings):
@@ -147,6 +153,9 @@ class Service(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
+    state_dir: Path = Field(
+        Path("state"), description="What should outlive the process; each process locks a directory of its own in it."
+    )
     metrics_port: int = Field(9464, ge=0, le=65_535, description="/metrics, /livez, /readyz; 0 for none.")
     log_format: Literal["human", "json"] = Field("human", description="How a log line looks.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least that is logged.")

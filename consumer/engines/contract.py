@@ -65,7 +65,13 @@ class Load:
 
 
 class Engine(Protocol):
-    """Runs micro-batches. Safe for many `run` and `prepare` at once; none of them blocks the event loop."""
+    """Runs micro-batches. Safe for many `run` and `prepare` at once; none of them blocks the event loop.
+
+    An engine that died, or was stopped, works as new after `stop` and `start` on the same object; what was prepared
+    before stays good. It finds out itself that it is dead or hangs: then every call in flight raises EngineDown, and
+    `health` is not ready. EngineUnavailable (it cannot be reached, or refuses for now) needs no new start: the caller
+    asks again later.
+    """
 
     @property
     def name(self) -> str:
@@ -76,10 +82,16 @@ class Engine(Protocol):
         """The model's name and version, as written into the results' provenance."""
 
     async def start(self) -> None:
-        """Return when ready to run. Raises ConfigError (waiting cannot help) or EngineDown (it can)."""
+        """Return when ready to run: it has answered something. Also after `stop`.
+
+        Raises ConfigError (waiting cannot help), EngineDown (another start may), EngineUnavailable (time will).
+        """
 
     async def stop(self) -> None:
-        """Release everything, within a few seconds; safe to call twice, and without a start."""
+        """Release everything, a dead engine's remains too, within a few seconds.
+
+        Safe to call twice, and without a start. Calls in flight end with EngineDown.
+        """
 
     def health(self) -> Health:
         """Never blocks."""
@@ -91,12 +103,13 @@ class Engine(Protocol):
         """Tokenise off the event loop, in order.
 
         Review text is cut so that each `prefix_tokens + own_tokens` fits the smaller of the context and `budget`.
-        Raises ValueError when the budget does not hold even an empty text.
+        Raises ValueError when the budget does not hold even an empty text; EngineDown and EngineUnavailable as `run`.
         """
 
     async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
         """Call `deliver(index, answer or fault)` once per item, the moment it is known; return when all are delivered.
 
-        Raises EngineDown when the engine died: what was not delivered is not at fault. Cancelling aborts what is
+        Raises EngineDown when the engine died, EngineUnavailable when it could not be reached or refuses for now: what
+        was not delivered is not at fault, and in the second case not suspect either. Cancelling aborts what is
         undelivered, and delivers nothing more. An exception out of `deliver` is the caller's and is raised.
         """

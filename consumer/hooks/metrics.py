@@ -53,6 +53,10 @@ class Metrics:
         self._load = gauge("in_flight_ratio", "Tokens in the engine against their ceiling.")
         self._running = gauge("running_batches", "Micro-batches that hold a permit.")
         self._waiting = gauge("waiting_items", "Items that wait for a micro-batch.")
+        self._up = gauge("engine_up", "1 while the engine takes work, else 0.")
+        self._outages = counter("engine_outages_total", "Times the engine died or refused.", "reason")
+        self._restarts = counter("engine_restarts_total", "Times the engine was started again.")
+        self._suspects = gauge("suspects", "Items the engine may have died of, kept apart from the others.")
         gauge("build_info", "The version that runs, as a label; the value is 1.", "version").labels(
             version("review-consumer")
         ).set(1)
@@ -77,6 +81,10 @@ class Metrics:
             What.PAUSED: lambda e: self._paused.set(e.count),
             What.LOAD: self._loaded,
             What.BATCHES: lambda e: self._running.set(e.count),
+            What.ENGINE_DOWN: self._engine_down,
+            What.ENGINE_RESTART: lambda _: self._restarts.inc(),
+            What.ENGINE_UP: lambda _: self._up.set(1),
+            What.SUSPECTS: lambda e: self._suspects.set(e.count),
             What.WAITING: lambda e: self._waiting.set(e.count),
         }
 
@@ -89,6 +97,10 @@ class Metrics:
         self._batches.labels(event.reason).inc()
         self._items.observe(event.count)
         self._fill.observe(event.ratio)
+
+    def _engine_down(self, event: Event) -> None:
+        self._up.set(0)
+        self._outages.labels(event.reason).inc()
 
     def _loaded(self, event: Event) -> None:
         self._tokens.set(event.count)

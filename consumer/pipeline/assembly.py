@@ -21,12 +21,15 @@ from consumer.kafka.publisher import Destination, Publishers
 from consumer.kafka.source import REBALANCE_MARGIN_SECONDS, Membership, Source
 from consumer.pipeline.dispatch import Dispatcher, DispatchRules
 from consumer.pipeline.groups import Groups, StrengthRules
+from consumer.pipeline.quarantine import Quarantine
 from consumer.pipeline.reviews import Reviews
 from consumer.pipeline.service import Bounds, Service
 from consumer.pipeline.summaries import Summaries, SummaryRules
+from consumer.pipeline.supervisor import RestartRules, Supervisor
 from consumer.pipeline.worker import Assigned, Ground, Worker
 from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload
 from consumer.settings import Settings
+from consumer.state_dir import StateDirectory
 from consumer.store.disk import SqliteStore
 from consumer.stream.admission import Admission
 from consumer.stream.backpressure import WaterMarks
@@ -70,9 +73,13 @@ def assemble(
     health = Health(
         time.monotonic, stall_seconds=2 * (settings.delivery.revoke_drain_seconds + REBALANCE_MARGIN_SECONDS)
     )
-    dispatcher = _dispatcher(settings, engine, hooks)
+    directory = StateDirectory(settings.service.state_dir, settings.delivery.kafka_group_id)
+    quarantine = Quarantine(directory, hooks)
+    dispatcher = _dispatcher(settings, engine, quarantine, hooks)
+    rules = RestartRules(settings.engine.engine_max_restarts, _retry_policy(settings))
+    supervisor = Supervisor(engine, dispatcher, quarantine, rules, hooks, random=random.random)
     bounds = Bounds(settings.delivery.revoke_drain_seconds, settings.delivery.shutdown_timeout_seconds)
-    service = Service(engine, dispatcher, _marks(settings), health, hooks, bounds)
+    service = Service(supervisor, dispatcher, _marks(settings), health, hooks, bounds, directory=directory)
     source = Source(settings.kafka, _membership(settings), [settings.topics.reviews, settings.topics.by_group], service)
     exactly_once = settings.delivery.delivery == "exactly_once"
     changelog = Changelog(settings.kafka, settings.delivery.kafka_group_id)
@@ -86,15 +93,18 @@ def assemble(
         settings.delivery.commit_interval_seconds if exactly_once else 0.0,
         origin,
     )
-    service.join(source, publishers, _Lanes(settings, ground, partitions).workers)
+    service.join(source, publishers, _Lanes(settings, ground, partitions, directory).workers)
     return Assembly(service, engine, health)
 
 
 class _Lanes:
     """Makes the workers of an assignment: what their records mean is decided by their topic."""
 
-    def __init__(self, settings: Settings, ground: Ground, partitions: Mapping[str, int]) -> None:
+    def __init__(
+        self, settings: Settings, ground: Ground, partitions: Mapping[str, int], directory: StateDirectory
+    ) -> None:
         self._settings, self._ground, self._partitions = settings, ground, partitions
+        self._directory = directory
         reviews = settings.topics.reviews
         self._keys = KeyCheck(reviews, settings.delivery.key_partitioner, partitions[reviews])
 
@@ -116,7 +126,7 @@ class _Lanes:
 
     def _store(self, partition: Partition) -> Store:
         name = f"{partition.topic}.{partition.partition}.sqlite3"
-        return SqliteStore(self._directory / name, time.time)
+        return SqliteStore(self._directory.path / name, time.time)
 
     def _reviews(self, worker: Worker, store: Store) -> Workload:
         jobs, shared = self._settings.jobs, self._ground.shared
@@ -157,8 +167,8 @@ def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: H
     )
 
 
-def _dispatcher(settings: Settings, engine: Engine, hooks: Hooks) -> Dispatcher:
-    batches, lanes, retries = settings.batches, settings.lanes, settings.retries
+def _dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hooks: Hooks) -> Dispatcher:
+    batches, lanes = settings.batches, settings.lanes
     limits = BatchLimits(
         max_tokens=batches.max_tokens_per_batch,
         min_items=batches.min_batch_size,
@@ -174,12 +184,18 @@ def _dispatcher(settings: Settings, engine: Engine, hooks: Hooks) -> Dispatcher:
         DispatchRules(
             budget=batches.max_tokens_per_batch,
             timeout=settings.engine.engine_request_timeout_seconds,
-            retry=RetryPolicy(retries.max_attempts, retries.base_seconds, cap=retries.max_seconds),
+            retry=_retry_policy(settings),
         ),
+        quarantine,
         hooks,
         clock=time.monotonic,
         random=random.random,
     )
+
+
+def _retry_policy(settings: Settings) -> RetryPolicy:
+    retries = settings.retries
+    return RetryPolicy(retries.max_attempts, retries.base_seconds, cap=retries.max_seconds)
 
 
 def _marks(settings: Settings) -> WaterMarks:

@@ -2,48 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any
 
-from consumer.analysis.task import Task
 from consumer.engines.contract import Answer, Engine, Fault, Prepared
-from consumer.errors import DeadLetter, EngineDown, RetryLater
+from consumer.errors import DeadLetter, EngineDown, EngineUnavailable, RetryLater
 from consumer.hooks.events import Event, Hooks, What
+from consumer.pipeline.ask import Ask as Ask
+from consumer.pipeline.ask import Owner as Owner
+from consumer.pipeline.quarantine import Quarantine
 from consumer.stream.admission import Admission, Permit
 from consumer.stream.batcher import Batch, Batcher
+from consumer.stream.outage import Outage
 from consumer.stream.retry import DelayQueue, GiveUp, RetryPolicy
-from consumer.stream.work import Item, Rank
+from consumer.stream.work import Item
 
 log = logging.getLogger(__name__)
 
 PREPARE_CHUNK = 256
 """Tasks tokenised in one go: enough to be worth the thread, few enough that a batch can leave meanwhile."""
-
-
-class Owner(Protocol):
-    """Who asked. When it has closed, its questions are dropped and its answers ignored."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether nobody waits for the answers any more."""
-
-
-@dataclass(slots=True, eq=False)
-class Ask:
-    """One question and what to do with its answer. The callbacks run on the event loop and do not wait."""
-
-    task: Task
-    restaurant: str
-    rank: Rank
-    owner: Owner
-    answered: Callable[[Answer, Prepared], None]
-    """May raise RetryLater (the answer is invalid: ask again) or DeadLetter."""
-    failed: Callable[[DeadLetter, int], None]
-    """For good, after so many attempts."""
-    attempts: int = 0
-    prepared: Prepared | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +36,16 @@ class DispatchRules:
     retry: RetryPolicy
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How the engine ended. What was in flight waits again, under suspicion."""
+
+    error: EngineDown
+    in_flight: int
+    answered: bool
+    """Whether it had answered anything since `run` was called."""
+
+
 class Dispatcher:
     """Owns the batcher and the permits. What it holds is bounded by the lanes that ask."""
 
@@ -66,16 +55,27 @@ class Dispatcher:
         batcher: Batcher[Ask],
         admission: Admission,
         rules: DispatchRules,
+        quarantine: Quarantine,
         hooks: Hooks,
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         self._engine, self._batcher, self._admission = engine, batcher, admission
-        self._rules, self._hooks, self._clock, self._random = rules, hooks, clock, random
+        self._rules, self._quarantine, self._hooks = rules, quarantine, hooks
+        self._clock, self._random = clock, random
         self._new: list[Ask] = []
         self._delayed: DelayQueue[Ask] = DelayQueue()
         self._prepare_wake, self._wake = asyncio.Event(), asyncio.Event()
+        self._outage = Outage(rules.retry)
+        self._running: dict[_Running, asyncio.Task[None]] = {}
+        self._preparing: dict[Ask, None] = {}
+        self._trying = False
+        self._stranded: list[Ask] = []
+        """What was in flight when it was cut short."""
+        self._answered = False
+        self._error: EngineDown | None = None
+        self._dead = asyncio.Event()
 
     def submit(self, ask: Ask) -> None:
         """Take a question. Its answer, or its failure, comes by callback."""
@@ -87,24 +87,80 @@ class Dispatcher:
         """Tokens that wait for a batch."""
         return self._batcher.tokens
 
-    async def run(self) -> None:
-        """Work until cancelled. Raises EngineDown when the engine died."""
+    @property
+    def refusal(self) -> str:
+        """Why the engine takes nothing for now; empty where it does."""
+        return self._outage.reason
+
+    async def run(self) -> Death:
+        """Work until cancelled, or until the engine dies. What was in flight then waits for the next `run`."""
+        self._answered, self._trying, self._error = False, False, None
+        self._prepare_wake.set()
+        self._dead.clear()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._prepare(), name="prepare")
-            await self._send_batches(tasks)
+            work = [
+                self._watched(tasks, self._prepare(), "prepare"),
+                self._watched(tasks, self._send_batches(tasks), "send"),
+            ]
+            await self._dead.wait()
+            for task in (*work, *self._running.values()):  # their calls fail too, or never return
+                task.cancel()
+        return self._died(self._error or EngineDown("unknown"))
+
+    def _watched(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """A task that ends well when the engine dies, and tells of it."""
+
+        async def watch() -> None:
+            try:
+                await work
+            except EngineDown as error:
+                self._error = self._error or error
+                self._dead.set()
+
+        return tasks.create_task(watch(), name=name)
+
+    def _died(self, error: EngineDown) -> Death:
+        """Nothing runs any more: everything in flight is suspected, and waits."""
+        stranded, self._stranded = self._stranded, []
+        self._quarantine.died([ask.name for ask in stranded])
+        for ask in stranded:
+            self._enqueue(ask)
+        return Death(error, len({ask.name for ask in stranded}), self._answered)
 
     async def _prepare(self) -> None:
-        """Tokenise what was submitted, in order, in chunks."""
+        """Tokenise what was submitted, in order, in chunks; suspects have the engine to themselves."""
         while True:
             await self._prepare_wake.wait()
             self._prepare_wake.clear()
-            while self._new:
+            while self._new and not (self._trying or self._quarantine.waits or self._dead.is_set()):
                 chunk, self._new = self._new[:PREPARE_CHUNK], self._new[PREPARE_CHUNK:]
-                wanted = [ask for ask in chunk if not ask.owner.closed]
-                await self._prepare_chunk(wanted)
+                wanted = [ask for ask in chunk if not (ask.owner.closed or self._quarantine.takes(ask))]
+                await self._prepare_flight(wanted, self._enqueue)
                 self._wake.set()
+                if not self._outage.admits(self._clock(), 0):
+                    await asyncio.sleep(self._outage.until - self._clock())
 
-    async def _prepare_chunk(self, asks: Sequence[Ask]) -> None:
+    async def _prepare_flight(self, asks: Sequence[Ask], then: Callable[[Ask], None]) -> None:
+        """As a flight: also what is only prepared may be what the engine dies of."""
+        if not asks:
+            return
+        flight = self._quarantine.begin(asks)
+        self._preparing = dict.fromkeys(asks)
+        try:
+            await self._prepare_chunk(asks, then)
+        except EngineUnavailable as error:
+            self._refused(error)
+            asks, self._preparing = list(self._preparing), {}
+            for ask in asks:
+                self._enqueue(ask)
+        finally:
+            if self._preparing:
+                self._stranded.extend(self._preparing)
+                self._preparing = {}
+            else:
+                self._quarantine.end(flight)
+
+    async def _prepare_chunk(self, asks: Sequence[Ask], then: Callable[[Ask], None]) -> None:
         """All at once; one by one where that fails, so that the culprit is alone."""
         try:
             prepared = await self._engine.prepare([ask.task for ask in asks], self._rules.budget)
@@ -113,22 +169,32 @@ class Dispatcher:
         except Exception as error:
             if len(asks) == 1:
                 log.exception("an item could not be prepared")
+                del self._preparing[asks[0]]
                 asks[0].failed(DeadLetter("internal_error", type(error).__name__), 1)
                 return
             for ask in asks:
-                await self._prepare_chunk([ask])
+                await self._prepare_chunk([ask], then)
             return
         for ask, its in zip(asks, prepared, strict=True):
             ask.prepared = its
-            self._enqueue(ask)
+            del self._preparing[ask]
+            then(ask)
 
     def _enqueue(self, ask: Ask) -> None:
-        its = ask.prepared
-        if its is None or ask.owner.closed:
+        """Let it wait for its batch, or for its trial."""
+        if ask.owner.closed or self._quarantine.takes(ask):
+            return
+        if ask.prepared is None:
+            self.submit(ask)
+            return
+        self._pack(ask, self._batcher)
+
+    def _pack(self, ask: Ask, batcher: Batcher[Ask]) -> None:
+        if (its := ask.prepared) is None or ask.owner.closed:
             return
         item = Item(ask, ask.restaurant, ask.rank, its.own_tokens, its.prefix, its.prefix_tokens)
         try:
-            self._batcher.add(item, self._clock())
+            batcher.add(item, self._clock())
         except ValueError as error:  # heavier than a batch may be: the engine did not keep its contract
             ask.failed(DeadLetter("internal_error", str(error)), ask.attempts + 1)
 
@@ -137,25 +203,75 @@ class Dispatcher:
         self._new = [ask for ask in self._new if not ask.owner.closed]
         self._batcher.discard(lambda item: item.payload.owner.closed)
         self._delayed.discard(lambda ask: ask.owner.closed)
+        self._quarantine.discard(lambda ask: ask.owner.closed)
 
     async def _send_batches(self, tasks: asyncio.TaskGroup) -> None:
-        while True:
+        while not self._dead.is_set():
             self._wake.clear()
             now = self._clock()
             for ask in self._delayed.pop_due(now):
                 self._enqueue(ask)
-            while (room := self._admission.room()) and (batch := self._batcher.take(now, room)):
-                running = _Running(batch, self._admission.admit(batch.tokens), now)
-                self._tell_start(running)
-                tasks.create_task(self._run_batch(running), name="batch")
+            if self._quarantine.waits:
+                await self._try_suspects(tasks)
+                continue
+            self._send(tasks, self._batcher, now)
             self._hooks(Event(What.WAITING, count=len(self._batcher)))
             await self._until(self._next_due(now))
+
+    def _send(self, tasks: asyncio.TaskGroup, batcher: Batcher[Ask], now: float, *, flush: bool = False) -> None:
+        """Start batches while there is room for one."""
+        while (
+            not self._dead.is_set()
+            and self._outage.admits(now, len(self._running))
+            and (room := self._admission.room())
+            and (batch := batcher.take(now, room, flush=flush))
+        ):
+            flight = self._quarantine.begin([item.payload for item in batch.items])
+            running = _Running(batch, self._admission.admit(batch.tokens), now, flight)
+            self._running[running] = self._watched(tasks, self._run_batch(running), "batch")
+            self._tell_start(running)
+
+    async def _try_suspects(self, tasks: asyncio.TaskGroup) -> None:
+        """One group after the other, each with nothing else in flight, so that a death tells."""
+        self._trying = True
+        while self._running or self._preparing:
+            self._wake.clear()
+            await self._wake.wait()
+        while not self._dead.is_set() and (suspects := self._quarantine.next_trial()):
+            await self._try(suspects, tasks)
+            self._quarantine.end_trial()
+        self._trying = False
+        self._prepare_wake.set()
+
+    async def _try(self, suspects: Sequence[Ask], tasks: asyncio.TaskGroup) -> None:
+        """Returns when the engine has outlived them, or has refused them. Where it dies, they wait again."""
+        batcher: Batcher[Ask] = Batcher(self._batcher.limits)
+        for ask in suspects:
+            self._pack(ask, batcher)
+        try:
+            await self._until_admitted()
+            unprepared = [ask for ask in suspects if ask.prepared is None]
+            await self._prepare_flight(unprepared, partial(self._pack, batcher=batcher))
+            while len(batcher) or self._running:
+                self._wake.clear()
+                self._send(tasks, batcher, self._clock(), flush=True)
+                if not self._running:  # refused for now: what is left waits until it answers again
+                    break
+                await self._wake.wait()
+        finally:
+            for item in batcher.discard(lambda _: True):
+                self._enqueue(item.payload)
+
+    async def _until_admitted(self) -> None:
+        while not self._outage.admits(self._clock(), len(self._running)):
+            self._wake.clear()
+            await self._until(self._outage.until)
 
     def _next_due(self, now: float) -> float | None:
         """When time alone brings work. A batch that is due already waits for room, not for time."""
         batch = self._batcher.next_due()
-        due = [self._delayed.next_due(), batch if batch is not None and batch > now else None]
-        return min((d for d in due if d is not None), default=None)
+        due = (self._delayed.next_due(), batch, self._outage.until if self._outage.reason else None)
+        return min((d for d in due if d is not None and d > now), default=None)
 
     async def _until(self, due: float | None) -> None:
         """Wait until something came up, or the time has come."""
@@ -170,10 +286,13 @@ class Dispatcher:
 
     async def _run_batch(self, running: "_Running") -> None:
         """Run to the end. What the engine leaves undelivered is tried again, or fails; EngineDown is raised."""
-        deliver = partial(self._deliver, running)
+        deliver = partial(self._delivered, running)
         try:
             async with asyncio.timeout(self._rules.timeout):
                 await self._engine.run([p for item in running.batch.items if (p := item.payload.prepared)], deliver)
+        except EngineUnavailable as error:
+            self._refused(error)
+            self._take_back(running)
         except EngineDown:
             raise
         except TimeoutError:
@@ -184,14 +303,42 @@ class Dispatcher:
         else:
             self._fail_open(running, RetryLater("the engine left it unanswered"))
         finally:
-            running.permit.close()
-            self._hooks(Event(What.BATCH_ENDED, seconds=self._clock() - running.started))
-            self._tell_load()
-            self._wake.set()
+            self._end(running)
+
+    def _end(self, running: "_Running") -> None:
+        running.permit.close()
+        del self._running[running]
+        if running.open:  # cut short: what the engine was at
+            self._stranded.extend(running.asks())
+        else:
+            self._quarantine.end(running.flight)
+        self._hooks(Event(What.BATCH_ENDED, seconds=self._clock() - running.started))
+        self._tell_load()
+        self._wake.set()
+
+    def _refused(self, error: EngineUnavailable) -> None:
+        """Send nothing for a while. What is in flight goes on, what came back is no suspect and has lost no attempt."""
+        if not self._outage.reason:
+            self._hooks(Event(What.ENGINE_DOWN, reason="unavailable", detail=str(error)))
+        self._outage.refused(self._clock(), str(error), error.retry_after, self._random())
+
+    def _take_back(self, running: "_Running") -> None:
+        asks = running.asks()
+        running.open.clear()
+        for ask in asks:
+            self._enqueue(ask)
 
     def _fail_open(self, running: "_Running", fault: Fault) -> None:
         for index in sorted(running.open):
             self._deliver(running, index, fault)
+
+    def _delivered(self, running: "_Running", index: int, outcome: Answer | Fault) -> None:
+        """The engine has said something: it works, and has outlived this item."""
+        self._answered = True
+        self._quarantine.outlived(running.batch.items[index].payload)
+        if self._outage.answered(self._clock()):
+            self._hooks(Event(What.ENGINE_UP))
+        self._deliver(running, index, outcome)
 
     def _deliver(self, running: "_Running", index: int, outcome: Answer | Fault) -> None:
         """Use one item's answer, and give its tokens back, the moment it arrives."""
@@ -254,7 +401,13 @@ class _Running:
     batch: Batch[Ask]
     permit: Permit
     started: float
+    flight: int
+    """Its number on disk."""
     open: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.open = set(range(len(self.batch.items)))
+
+    def asks(self) -> list[Ask]:
+        """What is undelivered, in the batch's order."""
+        return [self.batch.items[index].payload for index in sorted(self.open)]

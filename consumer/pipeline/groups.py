@@ -174,7 +174,7 @@ class Groups:
         del self._changes[member]
         task = strengths.comparison_task(target, others)
         if known is None and task.claims:
-            self._ask(member, task, lambda answer: self._compared(job, parse_comparison(answer.text)))
+            self._ask(job, task, lambda answer: self._compared(job, parse_comparison(answer.text)))
         else:
             self._ask_strength(job, known or "")
 
@@ -190,16 +190,18 @@ class Groups:
             self._finish(replace(job, answer=strengths.nothing_praised(job.target)))
             return
         self._ask(
-            job.member,
+            job,
             task,
             lambda answer: self._finish(replace(job, answer=parse_strength(answer.text, len(task.claims)))),
         )
 
-    def _ask(self, member: Member, task: Task, use: Callable[[Answer], None]) -> None:
+    def _ask(self, job: _Job, task: Task, use: Callable[[Answer], None]) -> None:
         def answered(answer: Answer, _: Prepared) -> None:
             use(answer)
 
-        self._shared.submit(Ask(task, member[1], Rank.JOB, self._worker, answered, self._failed(member)))
+        group, restaurant = job.member
+        name, failed = f"{group}/{restaurant}/{task.kind}/{job.target.version}", self._failed(job.member)
+        self._shared.submit(Ask(task, restaurant, Rank.JOB, self._worker, answered, failed, name=name))
 
     def _finish(self, job: _Job) -> None:
         if job.answer and job.answer.uncited:

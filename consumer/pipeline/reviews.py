@@ -158,6 +158,7 @@ class Reviews:
                 self._worker,
                 lambda answer, prepared: self._answered(record, event, answer, prepared),
                 lambda fault, attempts: self._refuse(record, fault, attempts),
+                name=outputs.ce_id_of_record(record, "sentiment"),
             )
         )
 

@@ -5,13 +5,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from consumer.engines.contract import Engine
 from consumer.hooks.events import Event, Hooks, What
 from consumer.hooks.health import Health
 from consumer.kafka.publisher import Publishers
 from consumer.kafka.source import Source
 from consumer.pipeline.dispatch import Dispatcher
+from consumer.pipeline.supervisor import Supervisor
 from consumer.pipeline.worker import Worker
+from consumer.state_dir import StateDirectory
 from consumer.stream.backpressure import WaterMarks, decide
 from consumer.stream.record import Partition, Record
 
@@ -43,15 +44,17 @@ class Service:
 
     def __init__(
         self,
-        engine: Engine,
+        supervisor: Supervisor,
         dispatcher: Dispatcher,
         marks: WaterMarks,
         health: Health,
         hooks: Hooks,
         bounds: Bounds,
+        *,
+        directory: StateDirectory,
     ) -> None:
-        self._engine, self._dispatcher, self._marks = engine, dispatcher, marks
-        self._health, self._hooks, self._bounds = health, hooks, bounds
+        self._supervisor, self._dispatcher, self._marks = supervisor, dispatcher, marks
+        self._health, self._hooks, self._bounds, self._directory = health, hooks, bounds, directory
         self.workers: dict[Partition, Worker] = {}
         self._runs: dict[Worker, asyncio.Task[None]] = {}
         self._stopping, self._over = asyncio.Event(), asyncio.Event()
@@ -68,7 +71,9 @@ class Service:
     async def run(self) -> None:
         """Raises ConfigError or EngineDown where waiting cannot help; what is not committed stays with Kafka."""
         try:
-            await self._engine.start()
+            self._directory.open()
+            if not await self._started():
+                return
             await self._publishers.start()
             await self._source.start()
             await self._work()
@@ -112,9 +117,22 @@ class Service:
         if runs:
             await asyncio.wait(runs, timeout=END_SECONDS)
 
+    async def _started(self) -> bool:
+        """Wait until the engine is up, before partitions are taken from members that could work; False when stopped."""
+        async with asyncio.TaskGroup() as tasks:
+            starting = tasks.create_task(self._supervisor.start(), name="engine")
+            stopping = tasks.create_task(self._stopping.wait(), name="stop")
+            while not starting.done() and not stopping.done():
+                self._health.polled()
+                self._health.not_ready("starting", *self._engine_reasons())
+                await asyncio.wait({starting, stopping}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            starting.cancel()
+            stopping.cancel()
+        return not self._stopping.is_set()
+
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as self._tasks:
-            background = [self._tasks.create_task(self._dispatcher.run(), name="dispatch")]
+            background = [self._tasks.create_task(self._supervisor.run(), name="supervise")]
             try:
                 await self._be_member(self._tasks)
             finally:
@@ -176,20 +194,25 @@ class Service:
 
     def _report(self) -> None:
         self._health.polled()
-        engine = self._engine.health()
         opening = [
             f"{p.topic}/{p.partition} is refused: {w.refusal}" if w.refusal else f"{p.topic}/{p.partition} is opening"
             for p, w in self.workers.items()
             if not w.restored
         ]
         reasons = [] if self.workers else ["no partition is assigned"]
-        self._health.not_ready(*reasons, *opening, *([] if engine.ready else [f"engine: {engine.reason}"]))
+        self._health.not_ready(*reasons, *opening, *self._engine_reasons())
+
+    def _engine_reasons(self) -> list[str]:
+        engine = self._supervisor.health()
+        return [] if engine.ready else [f"engine: {engine.reason}"]
 
     async def _end(self) -> None:
         """Bounded: an end that hangs would cost the group a session time-out. All lanes are drained by now."""
         self._health.not_ready("stopping")
         try:
             async with asyncio.timeout(self._bounds.shutdown):
-                await asyncio.gather(self._source.stop(), self._publishers.stop(), self._engine.stop())
+                await asyncio.gather(self._source.stop(), self._publishers.stop(), self._supervisor.stop())
         except TimeoutError:
             log.warning("the stop took too long and was cut short")
+        finally:
+            self._directory.close()

@@ -153,6 +153,7 @@ class Summaries:
                 self._worker,
                 lambda answer, prepared: self._answered(job, answer, prepared),
                 lambda fault, _: self._failed(job, fault),
+                name=f"{restaurant}/summary/{read[0].review_id}/{read[0].version}",
             )
         )
 

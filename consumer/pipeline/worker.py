@@ -69,7 +69,7 @@ class Worker:
         open_store: Callable[[], Store],
         make_workload: Callable[["Worker", Store], Workload],
     ) -> None:
-        """`open_store` is called in a thread. What the records mean is the workload's to say, when the state is there."""
+        """`open_store` is called in a thread. The workload says what the records mean."""
         self.partition = assigned.partition
         self.closed = False
         """No more records, no more answers."""

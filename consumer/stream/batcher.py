@@ -92,6 +92,11 @@ class Batcher(Generic[T]):
         return len(self._waiting)
 
     @property
+    def limits(self) -> BatchLimits:
+        """When a batch of its is full."""
+        return self._limits
+
+    @property
     def tokens(self) -> int:
         """Tokens that wait: the own tokens of all, and each distinct prefix once."""
         return self._weight.tokens

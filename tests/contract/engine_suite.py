@@ -208,6 +208,22 @@ class EngineSuite:
             await engine.run(batch, Delivered())
         await self.make().stop()
 
+    async def test_a_stopped_engine_starts_again_and_works_as_new(self, engine: Engine) -> None:
+        """On the same object; what was prepared before is still good, what was in flight has ended as EngineDown."""
+        batch = await engine.prepare([sentiment(REVIEWS[0])], BUDGET)
+        for _ in range(2):
+            await engine.stop()
+            with pytest.raises(EngineDown):
+                await engine.run(batch, Delivered())
+            await engine.start()
+            assert engine.health().ready
+            delivered = Delivered()
+            await engine.run(batch, delivered)
+            (answer,) = delivered.answers()
+            assert read_sentiment(answer).label == "positive"
+            for task, answer in zip(TASKS, await self.ask(engine, TASKS), strict=True):
+                check_form(task, answer)
+
 
 def _until(delivered: Delivered, first: asyncio.Event) -> Deliver:
     def deliver(index: int, outcome: Answer | Fault) -> None:

@@ -130,7 +130,7 @@ def test_a_change_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None
     store = on_disk(tmp_path)
     store.apply(Changes({"a": RestaurantState("a", 1)}), PLACE)
     store._connection.execute("PRAGMA max_page_count = 1")  # as a full disk answers
-    large = {("a", str(n)): read(n, "x" * 4000) for n in range(200)}
+    large: dict[tuple[str, str], ReviewState | None] = {("a", str(n)): read(n, "x" * 4000) for n in range(200)}
     with pytest.raises(ConfigError, match="STATE_DIR"):
         store.apply(Changes({"a": RestaurantState("a", 2)}, large), Place(None, 99))
     store.close()

@@ -48,7 +48,8 @@ class ScriptedEngine:
         self.gate.set()
 
     async def start(self) -> None:
-        """Ready at once."""
+        """Ready at once, as new."""
+        self._stopped = False
 
     async def stop(self) -> None:
         """Nothing to release; takes no more."""

@@ -12,6 +12,7 @@ from consumer.errors import ConfigError, DeadLetter, EngineDown, RetryLater
 from deploy.kafka.sources import Kafka
 from schemas.codec import decode, encode_document
 from schemas.results import RestaurantStrengths, RestaurantSummary, SentimentTotals
+from tests.integration.mortal import MortalEngine
 from tests.integration.scripted import ScriptedEngine, review
 from tests.integration.world import World, until
 from tests.kafka_broker import MakeBroker
@@ -270,16 +271,23 @@ async def test_a_topic_keyed_some_other_way_stops_the_consumer(world: World) -> 
     assert caught.group_contains(ConfigError, match="KEY_PARTITIONER")
 
 
-async def test_an_engine_that_dies_ends_the_service_and_every_record_stays_with_kafka(world: World) -> None:
-    """Nothing of what was in flight is committed, nothing is a dead letter."""
-
-    class Dying(ScriptedEngine):
-        async def run(self, *_: object) -> None:
-            raise EngineDown("gone")
-
+async def test_an_engine_that_cannot_be_revived_ends_the_service_and_every_record_stays_with_kafka(
+    world: World,
+) -> None:
+    """After ENGINE_MAX_RESTARTS without progress; nothing of what was in flight is committed, or a dead letter."""
+    engine = MortalEngine(kills=lambda _: True)
     await world.send([review(1, n) for n in range(20)])
+    world.tuned("engine", engine_max_restarts=3)
+
+    async def start() -> None:
+        if engine.deaths:
+            raise EngineDown("no device")
+        await MortalEngine.start(engine)
+
+    engine.start = start  # type: ignore[method-assign]
     with pytest.raises(ExceptionGroup) as caught:
-        await world.member(Dying()).service.run()
-    assert caught.group_contains(EngineDown)
+        await asyncio.wait_for(world.member(engine).service.run(), 60)
+    assert caught.group_contains(EngineDown, match="no device")
+    assert len(engine.deaths) == 1
     assert await world.committed() == 0
     assert await world.letters() == []

@@ -1,9 +1,13 @@
 """A world of its own on the session's broker: topics, settings, members in this process, and readers."""
 
 import asyncio
+import atexit
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -45,6 +49,8 @@ class World:
 
     def __init__(self, bootstrap_servers: str, prefix: str, partitions: int) -> None:
         self.partitions = partitions
+        state_dir = Path(tempfile.mkdtemp(prefix="review-consumer-test-"))
+        atexit.register(shutil.rmtree, state_dir, ignore_errors=True)
         names = {name: f"{prefix}{field.default}" for name, field in TopicNames.model_fields.items()}
         self.settings = Settings(
             kafka=KafkaConnection(bootstrap_servers=bootstrap_servers, request_timeout_seconds=15),
@@ -55,7 +61,7 @@ class World:
             lanes=Lanes(),
             retries=Retries(base_seconds=0.01, max_attempts=3),
             jobs=Jobs(summary_max_age_seconds=1),
-            service=Service(),
+            service=Service(state_dir=state_dir),
         )
 
     def tuned(self, section: str, **values: Any) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,9 @@ from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer, Deliver, Fault, Prepared
 from consumer.errors import DeadLetter, EngineDown, RetryLater
 from consumer.hooks.events import Event, Hooks, What
-from consumer.pipeline.dispatch import Ask, Dispatcher, DispatchRules
+from consumer.pipeline.dispatch import Ask, Death, Dispatcher, DispatchRules
+from consumer.pipeline.quarantine import Quarantine
+from consumer.state_dir import StateDirectory
 from consumer.stream.admission import Admission
 from consumer.stream.batcher import Batcher, BatchLimits
 from consumer.stream.retry import RetryPolicy
@@ -39,8 +42,9 @@ class Bench:
         self.batcher: Batcher[Ask] = Batcher(BatchLimits(BUDGET, 2, 5, linger=0.001, linger_max=0.005))
         rules = DispatchRules(BUDGET, self.timeout, RetryPolicy(3, base=0.001, cap=0.01))
         hooks = Hooks([self.events.append])
+        quarantine = Quarantine(StateDirectory(Path("unused"), "unused"), hooks)
         self.dispatcher = Dispatcher(
-            self.engine, self.batcher, self.admission, rules, hooks, clock=loop.time, random=lambda: 0.5
+            self.engine, self.batcher, self.admission, rules, quarantine, hooks, clock=loop.time, random=lambda: 0.5
         )
 
     def ask(self, text: str, answered: Callable[[Answer, Prepared], None] | None = None) -> None:
@@ -53,11 +57,12 @@ class Bench:
                 self,
                 answered or (lambda _answer, _prepared: self.answers.append(text)),
                 lambda fault, attempts: self.failures.append((text, fault.reason, attempts)),
+                name=text,
             )
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
+    async def running(self) -> AsyncIterator["asyncio.Task[Death]"]:
         """The dispatcher at work while inside."""
         task = asyncio.create_task(self.dispatcher.run())
         try:
@@ -180,8 +185,8 @@ async def test_what_is_delivered_before_a_failure_counts() -> None:
     assert bench.failures == []
 
 
-async def test_a_dead_engine_is_raised_and_nothing_is_blamed() -> None:
-    """No attempt is counted, no item fails."""
+async def test_a_dead_engine_ends_the_run_and_nothing_is_blamed() -> None:
+    """No attempt is counted, no item fails, every permit is back."""
 
     class Dead(ScriptedEngine):
         async def run(self, *_: object) -> None:
@@ -190,9 +195,8 @@ async def test_a_dead_engine_is_raised_and_nothing_is_blamed() -> None:
     bench = Bench(Dead())
     async with bench.running() as task:
         bench.ask("r")
-        with pytest.raises(ExceptionGroup) as caught:
-            await asyncio.wait_for(task, 5)
-    assert caught.group_contains(EngineDown)
+        death = await asyncio.wait_for(task, 5)
+    assert (str(death.error), death.in_flight, death.answered) == ("gone", 1, False)
     assert (bench.answers, bench.failures) == ([], [])
     assert bench.admission.tokens_in_flight == 0
 

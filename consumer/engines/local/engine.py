@@ -41,7 +41,8 @@ class LocalEngine:
 
     def __init__(self) -> None:
         self._sentiment = SentimentModel.load()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-engine")
+        self._thread: ThreadPoolExecutor | None = None
+        """Each start has its own: what an earlier one still holds finds that it was stopped."""
         self._reason = "not started"
 
     @property
@@ -51,13 +52,16 @@ class LocalEngine:
 
     async def start(self) -> None:
         """Answer one review, so that the first real one finds everything loaded."""
+        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="local-engine")
         self._reason = ""
         await self._in_thread(lambda: self._sentiment.label_logprobs(["따뜻하게"]))
 
     async def stop(self) -> None:
         """The piece of work that runs ends by itself, in milliseconds; those that wait find the engine stopped."""
         self._reason = "stopped"
-        self._thread.shutdown(wait=False)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=False)
 
     def health(self) -> Health:
         """Ready from start to stop."""
@@ -85,19 +89,16 @@ class LocalEngine:
             deliver(n, await self._in_thread(lambda task=task: self._said(task)))  # type: ignore[misc]
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._while_up, work)
-        except RuntimeError as error:
-            self._check_up(error)  # the thread takes nothing more once it is stopped
-            raise
+        thread = self._thread
+        if thread is None:
+            raise EngineDown(f"the local engine is {self._reason}")
 
-    def _while_up(self, work: Callable[[], R]) -> R:
-        self._check_up()
-        return work()
+        def while_up() -> R:
+            if self._thread is not thread:
+                raise EngineDown("the local engine was stopped")
+            return work()
 
-    def _check_up(self, cause: Exception | None = None) -> None:
-        if self._reason:
-            raise EngineDown(f"the local engine is {self._reason}") from cause
+        return await asyncio.get_running_loop().run_in_executor(thread, while_up)
 
     def _labelled(self, texts: Sequence[str]) -> list[Answer | Fault]:
         """All at once; one by one where that fails, so that the culprit is alone."""

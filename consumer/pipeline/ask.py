@@ -1,0 +1,36 @@
+"""What the engine is asked, by whom, and who is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from consumer.analysis.task import Task
+from consumer.engines.contract import Answer, Prepared
+from consumer.errors import DeadLetter
+from consumer.stream.work import Rank
+
+
+class Owner(Protocol):
+    """Who asked. When it has closed, its questions are dropped and its answers ignored."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody waits for the answers any more."""
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """One question and what to do with its answer. The callbacks run on the event loop and do not wait."""
+
+    task: Task
+    restaurant: str
+    rank: Rank
+    owner: Owner
+    answered: Callable[[Answer, Prepared], None]
+    """May raise RetryLater (the answer is invalid: ask again) or DeadLetter."""
+    failed: Callable[[DeadLetter, int], None]
+    """For good, after so many attempts."""
+    name: str = field(kw_only=True)
+    """What it is about, the same in another process: by it an item that kills the engine is known again."""
+    attempts: int = 0
+    prepared: Prepared | None = field(default=None, repr=False)
