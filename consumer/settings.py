@@ -156,6 +156,9 @@ class Service(BaseSettings):
     state_dir: Path = Field(
         Path("state"), description="What should outlive the process; each process locks a directory of its own in it."
     )
+    state_deleted_retention_seconds: float = Field(
+        30 * 86_400, gt=0, description="How long a deleted review is remembered, so that a late original stays dead."
+    )
     metrics_port: int = Field(9464, ge=0, le=65_535, description="/metrics, /livez, /readyz; 0 for none.")
     log_format: Literal["human", "json"] = Field("human", description="How a log line looks.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least that is logged.")

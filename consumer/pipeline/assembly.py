@@ -164,6 +164,7 @@ def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: H
         hooks=hooks,
         clock=time.monotonic,
         wall=time.time,
+        deleted_retention=settings.service.state_deleted_retention_seconds,
     )
 
 

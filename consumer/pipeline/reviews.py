@@ -31,6 +31,9 @@ from schemas.results import Provenance, SentimentResult, SentimentTotals, Source
 
 _RANKS = {Priority.HIGH: Rank.HIGH, Priority.NORMAL: Rank.NORMAL, Priority.LOW: Rank.LOW}
 
+EXPIRED_PER_COMMIT = 100
+"""Marks of deleted reviews that a commit forgets at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
@@ -117,6 +120,7 @@ class Reviews:
             about = self._totals(staged, restaurant, last, now)
             about.extend(self._summaries.corrected(staged, restaurant, now))
             out.extend(replace(output, origin=last.offset) for output in about)
+        staged.expire(now - self._shared.deleted_retention, EXPIRED_PER_COMMIT)
         summaries = self._summaries.stage(staged, refused, now, events)
         out.extend(summaries.outputs)
 

@@ -82,3 +82,5 @@ class Shared:
     """Seconds, never going back."""
     wall: Callable[[], float]
     """Seconds since 1970."""
+    deleted_retention: float
+    """Seconds for which the mark of a deleted review keeps a late original dead."""

@@ -33,7 +33,7 @@ _TABLES = """
 CREATE TABLE place (one INTEGER PRIMARY KEY CHECK (one = 1), place BLOB NOT NULL, saved_at REAL NOT NULL);
 CREATE TABLE restaurants (restaurant TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE reviews (
-    restaurant TEXT NOT NULL, review TEXT NOT NULL, state BLOB NOT NULL, pending INTEGER, deleted_at INTEGER,
+    restaurant TEXT NOT NULL, review TEXT NOT NULL, state BLOB NOT NULL, pending INTEGER, deleted_at REAL,
     PRIMARY KEY (restaurant, review)
 ) WITHOUT ROWID;
 CREATE INDEX pending ON reviews (restaurant, pending) WHERE pending IS NOT NULL;
@@ -90,8 +90,8 @@ class SqliteStore:
         query = "SELECT DISTINCT restaurant FROM reviews WHERE pending IS NOT NULL"
         return [row[0] for row in self._connection.execute(query)]
 
-    def deleted(self, before: int, limit: int) -> list[tuple[str, str]]:
-        """At most `limit` deleted reviews whose deletion's record is older than that (milliseconds since 1970)."""
+    def deleted(self, before: float, limit: int) -> list[tuple[str, str]]:
+        """At most `limit` (restaurant, review) deleted before that (seconds since 1970, as folded), oldest first."""
         query = "SELECT restaurant, review FROM reviews WHERE deleted_at < ? ORDER BY deleted_at LIMIT ?"
         return [(row[0], row[1]) for row in self._connection.execute(query, (before, limit))]
 
@@ -118,7 +118,7 @@ class SqliteStore:
 
     def _put_reviews(self, changes: Changes) -> None:
         kept = [
-            (*key, encode_review(state), self._pending_place(state), None if state.content_hash else state.timestamp)
+            (*key, encode_review(state), self._pending_place(state), state.deleted_at)
             for key, state in changes.reviews.items()
             if state
         ]

@@ -40,13 +40,13 @@ class MemoryStore:
         """Restaurants with pending reviews."""
         return list(self._pending)
 
-    def deleted(self, before: int, limit: int) -> list[tuple[str, str]]:
-        """At most `limit` deleted reviews whose deletion's record is older than that (milliseconds since 1970)."""
+    def deleted(self, before: float, limit: int) -> list[tuple[str, str]]:
+        """At most `limit` (restaurant, review) deleted before that (seconds since 1970, as folded), oldest first."""
         marks = (
-            (state.timestamp, restaurant, review)
+            (state.deleted_at, restaurant, review)
             for restaurant, reviews in self._reviews.items()
             for review, state in reviews.items()
-            if state.content_hash is None and state.timestamp < before
+            if state.deleted_at is not None and state.deleted_at < before
         )
         return [(restaurant, review) for _, restaurant, review in nsmallest(limit, marks)]
 

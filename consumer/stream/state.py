@@ -41,6 +41,8 @@ class ReviewState:
     supports: Supports = ()
     offset: int = -1
     """Of the record that made it what it is."""
+    deleted_at: float | None = None
+    """When the deletion was folded, seconds since 1970."""
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -122,8 +124,8 @@ class Store(Protocol):
     def owing(self) -> Iterable[str]:
         """Restaurants with pending reviews: what a lane that opens owes summaries to."""
 
-    def deleted(self, before: int, limit: int) -> list[tuple[str, str]]:
-        """At most `limit` deleted reviews whose deletion's record is older than that (milliseconds since 1970)."""
+    def deleted(self, before: float, limit: int) -> list[tuple[str, str]]:
+        """At most `limit` (restaurant, review) deleted before that (seconds since 1970, as folded), oldest first."""
 
     def close(self) -> None:
         """Let go of what it holds; safe to call twice."""
@@ -179,6 +181,11 @@ class Staged:
             left = _less_pending(state, len(read))
             self.put_restaurant(restaurant, replace(left, pending_since=now if left.pending else None))
 
+    def expire(self, before: float, limit: int) -> None:
+        """Stage that deletions which were folded before that are forgotten; so many at most."""
+        for key in self._store.deleted(before, limit):
+            self.changes.reviews.setdefault(key, None)
+
     def put_restaurant(self, restaurant: str, state: RestaurantState) -> None:
         """Stage a restaurant's new state."""
         self.changes.restaurants[restaurant] = state
@@ -229,7 +236,7 @@ def fold(staged: Staged, arrival: Arrival, label: Label | None, now: float) -> F
         if settled.outcome != "superseded":
             _take_group(staged, key, restaurant, event)
         return settled
-    after = _review(arrival, label, before)
+    after = _review(arrival, label, before, now)
     restaurant = _counted(_retracted(restaurant, before), after, now)
     staged.put_review(key, after)
     _take_group(staged, key, restaurant, event)
@@ -286,11 +293,12 @@ def _is_newer(before: ReviewState, event: ReviewEvent) -> bool:
     return event.version is not None and (before.version is None or event.version > before.version)
 
 
-def _review(arrival: Arrival, label: Label | None, before: ReviewState | None) -> ReviewState:
+def _review(arrival: Arrival, label: Label | None, before: ReviewState | None, now: float) -> ReviewState:
     event = arrival.event
     version = event.version if event.version is not None or before is None else before.version
     if event.content is None or label is None:
-        return ReviewState(event.review_id, version, arrival.timestamp, content_hash=None, offset=arrival.offset)
+        mark = ReviewState(event.review_id, version, arrival.timestamp, content_hash=None)
+        return replace(mark, offset=arrival.offset, deleted_at=now)
     return ReviewState(
         event.review_id,
         version,

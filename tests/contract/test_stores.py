@@ -39,9 +39,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
-def read(number: int, text: str | None = "t", content: bytes | None = b"h", timestamp: int = 0) -> ReviewState:
+def read(number: int, text: str | None = "t", *, deleted_at: float | None = None) -> ReviewState:
     """A review's state."""
-    return ReviewState(number, None, timestamp, content, text=text)
+    return ReviewState(number, None, 0, None if deleted_at else b"h", text=text, deleted_at=deleted_at)
 
 
 def test_an_empty_one_knows_nothing(store: Store) -> None:
@@ -78,8 +78,8 @@ def test_what_is_gone_is_forgotten(store: Store) -> None:
 
 def test_old_deletions_are_found_oldest_first(store: Store) -> None:
     """Those only."""
-    marks = {("a", str(n)): read(n, None, None, timestamp=n) for n in (3, 1, 2, 9)}
-    store.apply(Changes(reviews={**marks, ("a", "4"): read(4, timestamp=0)}), PLACE)
+    marks = {("a", str(n)): read(n, None, deleted_at=n) for n in (3, 1, 2, 9)}
+    store.apply(Changes(reviews={**marks, ("a", "4"): read(4)}), PLACE)
     assert store.deleted(4, 2) == [("a", "1"), ("a", "2")]
     assert store.deleted(4, 9) == [("a", "1"), ("a", "2"), ("a", "3")]
 
@@ -100,7 +100,7 @@ def test_both_say_the_same_after_the_same_changes(tmp_path: Path) -> None:
         changes = Changes()
         for _ in range(chance.randrange(4)):
             key = (chance.choice("ab"), str(chance.randrange(9)))
-            kept = read(int(key[1]), chance.choice(["t", None]), chance.choice([b"h", None]), step)
+            kept = read(int(key[1]), chance.choice(["t", None]), deleted_at=chance.choice([step + 1.0, None]))
             changes.reviews[key] = chance.choice([kept, kept, None])
         memory.apply(changes, Place(None, step))
         disk.apply(changes, Place(None, step))

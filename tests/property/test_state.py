@@ -112,3 +112,33 @@ def _fold(store: MemoryStore, content: str) -> ReviewState:
     fold(staged, Arrival(event, 0), Label(Sentiment.POSITIVE, None), 0.0)
     store.apply(staged.changes, Place())
     return store.pending("1", 1)[0]
+
+
+def test_a_deletion_is_forgotten_after_its_time_and_not_before() -> None:
+    """Until then a late original stays dead."""
+    store = MemoryStore()
+    _fold(store, "first")
+    staged = Staged(store)
+    fold(staged, Arrival(ReviewEvent(review_id="r", restaurant_id=1, content=None), 0), None, 100.0)
+    store.apply(staged.changes, Place())
+    early, late = Staged(store), Staged(store)
+    early.expire(100.0, 9)
+    late.expire(100.1, 9)
+    assert early.changes.reviews == {}
+    assert late.changes.reviews == {("1", "r"): None}
+    store.apply(late.changes, Place())
+    assert store.review("1", "r") is None
+
+
+def test_a_deletion_that_this_commit_changes_is_not_forgotten_by_it() -> None:
+    """A new version of it came just now."""
+    store = MemoryStore()
+    staged = Staged(store)
+    fold(staged, Arrival(ReviewEvent(review_id="r", restaurant_id=1, content=None), 0), None, 1.0)
+    store.apply(staged.changes, Place())
+    again = Staged(store)
+    event = ReviewEvent(review_id="r", restaurant_id=1, content="back", version=2)
+    fold(again, Arrival(event.model_copy(update={"version": None}), 0), Label(Sentiment.POSITIVE, None), 2.0)
+    again.put_review("1", ReviewState("r", 2, 0, b"h"))
+    again.expire(9.0, 9)
+    assert again.changes.reviews["1", "r"] is not None
