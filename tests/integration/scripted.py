@@ -15,7 +15,7 @@ Script = Callable[[Task, int], Answer | Fault | None]
 """(task, which time this text is asked) → what to say; None: the usual answer."""
 
 _PREFIX = 20
-_USUAL = {
+USUAL = {  # of every kind but sentiment
     Kind.SUMMARY: {
         "overall_summary": "음식이 좋습니다.",
         "positive_aspects": [{"aspect": "food", "claim": "음식이 맛있습니다.", "reviews": [1]}],
@@ -102,3 +102,4 @@ def review(restaurant: int | str, number: int | str, content: str | None = None,
     """A review event and its key."""
     event = {"review_id": number, "restaurant_id": restaurant, "content": content or f"리뷰 {number}", **more}
     return str(restaurant).encode(), encode_document(event)
+        return Answer(text=encode_document(USUAL[task.kind]).decode())

@@ -1,0 +1,24 @@
+"""Members killed, frozen and restarted, the broker killed, all in a quarter of a minute: nothing may be lost.
+
+The long version is run by hand: `python -m tests.chaos --seconds 600`.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.harness import Options, accepted_deliveries, chaos
+from tests.chaos.plan import SHORT
+
+SECONDS = 13.0
+
+
+@pytest.mark.parametrize("delivery", accepted_deliveries())
+@pytest.mark.usefixtures("java_kafka")
+async def test_invariants_1_and_2_whatever_is_killed(delivery: str, tmp_path: Path) -> None:
+    """Each record one result or one dead letter, once in exactly_once; in order by key; no offset goes back."""
+    said: list[str] = []
+    report = await chaos(Options(delivery, SECONDS, seed=1, pace=SHORT, partitions=4), tmp_path, said.append)
+    assert not report.problems(), "\n".join([report.text(), *said, f"logs: {tmp_path}"])
+    assert set(report.done) == set(SHORT.deck)
+    assert report.records > 0
