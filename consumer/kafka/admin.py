@@ -12,7 +12,14 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from consumer.errors import ConfigError
 from consumer.kafka.comparison import Problem, problems, wanted_config
@@ -104,6 +111,8 @@ async def _opened(connection: KafkaConnection, seconds: float) -> AsyncIterator[
     except KafkaError as error:
         if not started:
             raise await _unreachable(connection, seconds, started=False) from None
+        if isinstance(error, KafkaConnectionError | NodeNotReadyError):
+            raise Unreachable(f"the broker at {connection.bootstrap_servers} went away: {error}") from None
         raise ConfigError(f"the broker refused: {error or type(error).__name__}") from None
     finally:
         await _close(admin)

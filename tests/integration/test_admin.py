@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from consumer.cli import topics as topics_cli
 from consumer.errors import ConfigError
+from consumer.kafka import admin
 from consumer.kafka.admin import Unreachable, check, create
 from deploy.kafka.sources import Kafka
 from producer.embedded import embedded_broker
@@ -195,6 +196,19 @@ async def test_something_else_listening_ends_within_the_bound() -> None:
         with pytest.raises(Unreachable, match="KAFKA_SECURITY_PROTOCOL"):
             await check(broker, [TopicSpec("t", config={"cleanup.policy": "delete"})], seconds=1)
         assert time.monotonic() - started < 5
+
+
+async def test_a_broker_that_is_killed_meanwhile_went_away_and_refused_nothing(make_broker: MakeBroker) -> None:
+    """Waiting may help, so it must not read like a refusal."""
+    broker = make_broker()
+
+    async def ask_the_killed() -> None:
+        async with admin._opened(at(broker.bootstrap_servers), seconds=10) as client:
+            await asyncio.to_thread(broker.kill)
+            await admin._partition_counts(client)
+
+    with pytest.raises(Unreachable, match=rf"^the broker at {broker.bootstrap_servers} went away: "):
+        await ask_the_killed()
 
 
 async def test_a_certificate_file_that_is_not_there_is_a_setting_to_correct(tmp_path: Any) -> None:
