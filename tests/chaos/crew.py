@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Final
 
 _LOOK_SECONDS: Final = 0.05
+_BACK_OFF_SECONDS: Final = 3.0
 _TAIL_LINES: Final = 15
 _GENERATION: Final = re.compile(rb"\(generation (\d+)\)")
-_NO_BROKER: Final = "no broker answered at"
+_NO_BROKER: Final = re.compile(
+    r"^error: (no broker answered at|the broker at \S+ (went away|did not finish))", re.MULTILINE
+)
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
 
@@ -116,14 +119,18 @@ class Crew:
             self._ended(member, f"ended with status {member.process.returncode} after SIGTERM")
 
     async def watch(self) -> None:
-        """Start another member for each that ends by itself; until cancelled."""
+        """Start another member for each that ends by itself, after a pause; until cancelled."""
+        due: list[float] = []
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             for member in [m for m in self._members if not m.running and not m.leaving]:
                 member.leaving = True
                 self.ends.own += 1
                 self._ended(member, f"ended by itself with status {member.process.returncode}")
-                self.start()
+                due.append(time.monotonic() + _BACK_OFF_SECONDS)
+            while due and due[0] <= time.monotonic():
+                due.pop(0)
+                self._say(f"start member {self.start().number} for one that ended by itself")
 
     def close(self) -> None:
         """Leave no process behind."""
@@ -136,7 +143,7 @@ class Crew:
         return len({number for member in self._members for number in _generations(member.log)})
 
     def _ended(self, member: Member, how: str) -> None:
-        if _NO_BROKER in member.tail():
+        if _NO_BROKER.search(member.tail()):
             self.ends.excused += 1
             self._say(f"member {member.number} {how}: its start found no broker")
         else:

@@ -41,7 +41,7 @@ def moods(random: Random) -> Iterator[tuple[Mood, float]]:
 
 
 class ChaosEngine:
-    """Obeys the engine contract in every mood. Calm for good from `calm_at` on, seconds since 1970."""
+    """Obeys the engine contract in every mood. Calm while `calm` says so: in the end for good."""
 
     name = "chaos"
     model = "chaos-1"
@@ -49,13 +49,13 @@ class ChaosEngine:
     def __init__(
         self,
         seed: int,
-        calm_at: float,
+        calm: Callable[[], bool],
         label: Callable[[str], Sentiment] = label_of,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._random = Random(seed)
         self._moods = moods(Random(seed))
-        self._calm_at, self._label, self._clock = calm_at, label, clock
+        self._calm, self._label, self._clock = calm, label, clock
         self._mood, self._until = Mood.CALM, clock()
         self._prepare = ScriptedEngine().prepare
         self._stopped = False
@@ -89,9 +89,9 @@ class ChaosEngine:
 
     def mood(self) -> Mood:
         """The mood now."""
-        now = self._clock()
-        if now >= self._calm_at:
+        if self._calm():
             return Mood.CALM
+        now = self._clock()
         while now >= self._until:
             self._mood, lasts = next(self._moods)
             self._until += lasts

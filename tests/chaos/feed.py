@@ -5,12 +5,13 @@ import time
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from tests.chaos.traffic import Traffic
 
 _TICK_SECONDS = 0.05
-_PATIENCE_SECONDS = 60.0
-"""On one request, the broker's absence in it: far longer than any outage."""
+_PATIENCE_SECONDS = 180.0
+"""On one record, the broker's absence in it: far longer than any outage, on a busy machine too."""
 
 
 class Feed:
@@ -28,14 +29,19 @@ class Feed:
         self.acknowledged = 0
         self.refused: list[str] = []
         """Errors of sends: none must fail."""
+        self._enough = False
 
-    async def run(self, seconds: float) -> None:
-        """Send for so long, then wait, within bounds, until all is acknowledged."""
+    def stop(self) -> None:
+        """Send no more; `run` returns when all is acknowledged."""
+        self._enough = True
+
+    async def run(self) -> None:
+        """Send until stopped, then wait, within bounds, until all is acknowledged."""
         await self._producer.start()
         try:
             started = time.monotonic()
-            while (elapsed := time.monotonic() - started) < seconds:
-                while self._traffic.made < self._rate * elapsed:
+            while not self._enough:
+                while self._traffic.made < self._rate * (time.monotonic() - started):
                     await self._send()
                 await asyncio.sleep(_TICK_SECONDS)
             async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -45,9 +51,13 @@ class Feed:
 
     async def _send(self) -> None:
         message = self._traffic.next()
-        sent: asyncio.Future[Any] = await self._producer.send(
-            self._topic, key=message.key, value=message.value, headers=list(message.headers)
-        )
+        try:
+            sent: asyncio.Future[Any] = await self._producer.send(
+                self._topic, key=message.key, value=message.value, headers=list(message.headers)
+            )
+        except KafkaError as error:
+            self.refused.append(repr(error))
+            return
         sent.add_done_callback(self._settled)
 
     def _settled(self, sent: "asyncio.Future[Any]") -> None:

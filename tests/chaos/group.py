@@ -38,6 +38,12 @@ class Group:
                 await admin.close()
         return {(tp.topic, tp.partition): known.offset for tp, known in found.items() if known.offset >= 0}
 
+    async def until_at_work(self, topic: str, seconds: float) -> None:
+        """Wait until something of the topic is committed. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while not any(offset for (name, _), offset in (await self.committed()).items() if name == topic):
+                await asyncio.sleep(_SAMPLE_SECONDS)
+
     async def until_at_end(self, topic: str, partitions: int, seconds: float) -> None:
         """Wait until the committed offsets are at the topic's end. Raises TimeoutError that says what is left."""
         left: dict[int, int] = {}

@@ -30,6 +30,8 @@ from tests.chaos.turmoil import Turmoil
 GROUP: Final = "chaos"
 STOP_SECONDS: Final = 30.0
 """Until a member must have ended after SIGTERM: its shutdown time-out, a rebalance in which it may be, and more."""
+START_SECONDS: Final = 60.0
+"""Until the first offset is committed: turmoil begins when there is something to disturb."""
 READ_SECONDS: Final = 120.0
 _OURS: Final = ("KAFKA_", "TOPIC_", "VLLM_", "RETRY_", "CHAOS_")
 
@@ -79,7 +81,8 @@ class _Run:
         self._feed = Feed(self._servers, self._names.reviews, self._traffic, options.rate)
         self._group = Group(self._servers, GROUP)
         self._watermarks = Watermarks()
-        environment = _environment(options, self._servers, calm_at=time.time() + options.seconds)
+        self._calm = folder / "calm"
+        environment = _environment(options, self._servers, self._calm)
         self._crew = Crew(environment, options.seed, folder, STOP_SECONDS, say)
 
     async def run(self) -> None:
@@ -104,8 +107,13 @@ class _Run:
             background = [
                 tasks.create_task(work) for work in (self._group.sample(self._watermarks), self._crew.watch())
             ]
-            feed = tasks.create_task(self._feed.run(self._options.seconds))
-            await turmoil.run(plan(self._options.seed, self._options.seconds, self._options.pace))
+            feed = tasks.create_task(self._feed.run())
+            await self._group.until_at_work(self._names.reviews, START_SECONDS)
+            self._say("the group is at work")
+            happenings = plan(self._options.seed, self._options.seconds, self._options.pace)
+            await asyncio.gather(turmoil.run(happenings), asyncio.sleep(self._options.seconds))
+            self._calm.touch()
+            self._feed.stop()
             await feed
             self._say(f"calm; {self._feed.acknowledged} records were sent")
             await self._drain()
@@ -162,7 +170,7 @@ class _Run:
         return wire.read_committed(self._servers, topic, self._options.partitions, READ_SECONDS)
 
 
-def _environment(options: Options, bootstrap_servers: str, calm_at: float) -> dict[str, str]:
+def _environment(options: Options, bootstrap_servers: str, calm: Path) -> dict[str, str]:
     """A member's: time-outs as short as they may be, so that much happens; retries that outlast every mood."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return kept | {
@@ -180,5 +188,5 @@ def _environment(options: Options, bootstrap_servers: str, calm_at: float) -> di
         "SUMMARY_MIN_REVIEWS": "50",
         "METRICS_PORT": "0",
         "LOG_FORMAT": "json",
-        "CHAOS_CALM_AT": str(calm_at),
+        "CHAOS_CALM": str(calm),
     }

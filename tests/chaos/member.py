@@ -1,6 +1,7 @@
 """`python -m tests.chaos.member`: `review-consumer run` as it is, on an engine that misbehaves by a seed.
 
-Environment: CHAOS_HARNESS (the process whose end is this one's too), CHAOS_SEED and CHAOS_CALM_AT (see ChaosEngine).
+Environment: CHAOS_HARNESS (the process whose end is this one's too), CHAOS_SEED, and CHAOS_CALM:
+the path of a file; where there is one the engine is calm.
 """
 
 import ctypes
@@ -8,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 from consumer import cli
 from consumer.cli import run as command
@@ -28,7 +30,7 @@ def main() -> None:
 
 
 def _engine(_settings: Settings) -> ChaosEngine:
-    return ChaosEngine(int(os.environ["CHAOS_SEED"]), float(os.environ["CHAOS_CALM_AT"]))
+    return ChaosEngine(int(os.environ["CHAOS_SEED"]), Path(os.environ["CHAOS_CALM"]).exists)
 
 
 def _die_with(harness: int) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from deploy.kafka.broker import Broker
+from deploy.kafka.errors import BrokerFailed
 from tests.chaos.crew import Crew, Member
 from tests.chaos.plan import Happening, Kind
 
@@ -17,7 +18,7 @@ class Turmoil:
 
     def __init__(self, crew: Crew, broker: Broker, say: Callable[[str], None]) -> None:
         self._crew, self._broker, self._say = crew, broker, say
-        self._broker_is_mine = asyncio.Lock()
+        self._broker_is_away = False
         self.done: Counter[Kind] = Counter()
 
     async def run(self, plan: Sequence[Happening]) -> None:
@@ -65,12 +66,24 @@ class Turmoil:
         await self._crew.stop(member)
 
     async def _kill_broker(self, happening: Happening) -> None:
-        async with self._broker_is_mine:
-            await asyncio.to_thread(self._broker.kill)
-            self._tell(happening, f"away for {happening.lasts:.1f} s and its start")
-            await asyncio.sleep(happening.lasts)
+        if self._broker_is_away:
+            self._say("broker: left alone, it is not back yet")
+            return
+        self._broker_is_away = True
+        await asyncio.to_thread(self._broker.kill)
+        self._tell(happening, f"away for {happening.lasts:.1f} s and its start")
+        await asyncio.sleep(happening.lasts)
+        await self._start_broker()
+        self._broker_is_away = False
+
+    async def _start_broker(self) -> None:
+        """On a busy machine a start may take longer than it may: then once more. Raises BrokerFailed."""
+        try:
             await asyncio.to_thread(self._broker.start)
-            self._say("the broker is back")
+        except BrokerFailed as error:
+            self._say(f"the broker did not start: {error}")
+            await asyncio.to_thread(self._broker.start)
+        self._say("the broker is back")
 
     async def _victim(self, happening: Happening) -> Member:
         """Pick a member that nothing is being done to; wait while there is none."""

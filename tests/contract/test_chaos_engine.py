@@ -1,7 +1,6 @@
 """The engine of the chaos runs keeps the contract while it is calm; in its other moods it fails as engines may."""
 
 import asyncio
-import math
 from collections.abc import Sequence
 from random import Random
 
@@ -24,13 +23,13 @@ class TestChaosEngine(EngineSuite):
 
     def make(self) -> Engine:
         """Calm from the start."""
-        return ChaosEngine(1, calm_at=0, label=_by_word)
+        return ChaosEngine(1, calm=lambda: True, label=_by_word)
 
 
 def _in_mood(mood: Mood) -> ChaosEngine:
     """An engine at the first moment at which its seed's mood is this one."""
     now = 1000.0
-    engine = ChaosEngine(1, calm_at=math.inf, clock=lambda: now)
+    engine = ChaosEngine(1, calm=lambda: False, clock=lambda: now)
     while engine.mood() is not mood:
         now += 0.5
     return engine
@@ -71,10 +70,10 @@ async def test_stalled_it_delivers_nothing_and_can_be_cancelled() -> None:
             assert not await _run(engine, TASKS)
 
 
-def test_from_its_hour_on_it_is_calm() -> None:
+def test_when_told_so_it_is_calm() -> None:
     """Whatever it was before: the drain at the end must not wait for a mood."""
     now = 0.0
-    engine = ChaosEngine(1, calm_at=100, clock=lambda: now)
+    engine = ChaosEngine(1, calm=lambda: now >= 100, clock=lambda: now)
     seen = set()
     while now < 100:
         seen.add(engine.mood())

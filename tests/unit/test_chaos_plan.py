@@ -45,8 +45,8 @@ def test_happenings_come_in_time_order_and_freezes_outlast_a_session() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_short_pace_holds_one_of_each_of_its_kinds(seed: int) -> None:
-    """In 13 s."""
-    assert {happening.kind for happening in plan(seed, 13, SHORT)} == set(SHORT.deck)
+    """In 12 s."""
+    assert {happening.kind for happening in plan(seed, 12, SHORT)} == set(SHORT.deck)
 
 
 def test_traffic_is_the_seeds_and_its_fates_are_what_the_consumer_will_find() -> None:
