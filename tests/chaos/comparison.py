@@ -239,12 +239,10 @@ class Watermarks:
 
     def __init__(self) -> None:
         self._highest: dict[tuple[str, int], int] = {}
-        self.samples = 0
         self.fallbacks: list[str] = []
 
     def seen(self, committed: Mapping[tuple[str, int], int]) -> None:
         """Take a sample: (topic, partition) → committed offset. A partition may be missing."""
-        self.samples += 1
         for partition, offset in committed.items():
             before = self._highest.get(partition, 0)
             if offset < before:

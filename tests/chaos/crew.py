@@ -29,6 +29,8 @@ class Member:
     number: int
     process: "subprocess.Popen[bytes]"
     log: Path
+    home: Path
+    """Its STATE_DIR; whoever takes its place takes this over."""
     frozen: bool = False
     leaving: bool = False
 
@@ -66,10 +68,15 @@ class Crew:
         self._members: list[Member] = []
         self.ends = Ends()
 
-    def start(self) -> Member:
-        """One member more."""
+    def start(self, instead_of: Member | None = None) -> Member:
+        """One member more, or one in the place of another that has ended."""
         number = len(self._members)
-        own = {"CHAOS_HARNESS": str(os.getpid()), "CHAOS_SEED": str(self._seed * 1000 + number)}
+        home = instead_of.home if instead_of else self._folder / f"state-{number}"
+        own = {
+            "CHAOS_HARNESS": str(os.getpid()),
+            "CHAOS_SEED": str(self._seed * 1000 + number),
+            "STATE_DIR": str(home),
+        }
         log = self._folder / f"member-{number}.log"
         with log.open("ab") as file:
             process = subprocess.Popen(
@@ -81,7 +88,7 @@ class Crew:
                 stderr=file,
                 start_new_session=True,  # a Ctrl-C in the terminal reaches the harness, which then ends them
             )
-        member = Member(number, process, log)
+        member = Member(number, process, log, home)
         self._members.append(member)
         return member
 
@@ -120,17 +127,17 @@ class Crew:
 
     async def watch(self) -> None:
         """Start another member for each that ends by itself, after a pause; until cancelled."""
-        due: list[float] = []
+        due: list[tuple[float, Member]] = []
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             for member in [m for m in self._members if not m.running and not m.leaving]:
                 member.leaving = True
                 self.ends.own += 1
                 self._ended(member, f"ended by itself with status {member.process.returncode}")
-                due.append(time.monotonic() + _BACK_OFF_SECONDS)
-            while due and due[0] <= time.monotonic():
-                due.pop(0)
-                self._say(f"start member {self.start().number} for one that ended by itself")
+                due.append((time.monotonic() + _BACK_OFF_SECONDS, member))
+            while due and due[0][0] <= time.monotonic():
+                _, member = due.pop(0)
+                self._say(f"start member {self.start(instead_of=member).number} in the place of {member.number}")
 
     def close(self) -> None:
         """Leave no process behind."""

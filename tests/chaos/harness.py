@@ -142,7 +142,7 @@ class _Run:
             self._report.found = ledger.problems()
             if self._options.check_totals and (problem := await self._compare_totals(ledger)):
                 self._report.found.append(problem)
-        except wire.NotReadable as error:
+        except (wire.NotReadable, ValueError) as error:
             self._report.failures.append(str(error))
         self._report.records, self._report.results = ledger.records, ledger.results
         self._report.dead_letters = ledger.letters

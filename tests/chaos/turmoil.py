@@ -41,7 +41,7 @@ class Turmoil:
         member = await self._victim(happening)
         self._crew.kill(member)
         await asyncio.sleep(happening.lasts)
-        self._tell(happening, f"member {member.number}, in its place {self._crew.start().number}")
+        self._tell(happening, f"member {member.number}, in its place {self._crew.start(instead_of=member).number}")
 
     async def _freeze(self, happening: Happening) -> None:
         member = await self._victim(happening)
@@ -55,7 +55,7 @@ class Turmoil:
         member = await self._victim(happening)
         await self._crew.stop(member)
         await asyncio.sleep(happening.lasts)
-        self._tell(happening, f"member {member.number}, in its place {self._crew.start().number}")
+        self._tell(happening, f"member {member.number}, in its place {self._crew.start(instead_of=member).number}")
 
     async def _add(self, happening: Happening) -> None:
         self._tell(happening, f"member {self._crew.start().number}")
