@@ -66,6 +66,7 @@ async def chaos(options: Options, folder: Path, say: Callable[[str], None]) -> R
         say(f"broker at {broker.bootstrap_servers}, its log: {broker.log_path}")
         await _Run(options, broker, folder, say, report).run()
     finally:
+        await asyncio.to_thread(broker.kill)  # its data has been read, and goes
         await asyncio.to_thread(broker.close)
     return report
 

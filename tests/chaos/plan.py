@@ -52,7 +52,14 @@ class Pace:
 
 _DECK = [Kind.KILL] * 6 + [Kind.FREEZE] * 3 + [Kind.RESTART] * 2 + [Kind.BROKER] * 2 + [Kind.ADD, Kind.REMOVE]
 LONG = Pace(tuple(_DECK), gap=(4.0, 11.0), freeze=(7.0, 25.0))
-SHORT = Pace((Kind.KILL, Kind.FREEZE, Kind.RESTART, Kind.BROKER), (2.0, 3.0), (7.0, 8.0), (0.0, 1.0), (0.2, 0.5))
+SHORT = Pace(
+    (Kind.KILL, Kind.FREEZE, Kind.RESTART, Kind.BROKER),
+    gap=(2.0, 3.0),
+    freeze=(7.0, 8.0),
+    absence=(0.0, 1.0),
+    outage=(0.2, 0.5),
+    members=(2, 2, 2),
+)
 """One of each kind in about 12 s."""
 
 
