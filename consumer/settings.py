@@ -74,6 +74,7 @@ class EngineChoice(BaseSettings):
         le=1000,
         description="Restarts of the engine in a row that may bring no progress; then the process ends.",
     )
+    calibration_file: Path | None = Field(None, description="What `calibrate` wrote for this engine and model.")
 
 
 class Delivery(BaseSettings):

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from consumer.cli import config, run, topics
+from consumer.cli import calibrate, config, evaluate, run, topics
 from consumer.errors import ConfigError
 
 app = typer.Typer(
@@ -15,6 +15,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals hold review texts and secrets
 )
 app.command("run")(run.run)
+app.command("calibrate")(calibrate.calibrate)
+app.command("evaluate")(evaluate.evaluate)
 app.command("config")(config.config)
 app.add_typer(topics.app, name="topics")
 

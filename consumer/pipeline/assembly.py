@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from consumer.analysis import calibration_file
 from consumer.engines.contract import Engine
 from consumer.engines.local.engine import LocalEngine
 from consumer.errors import ConfigError
@@ -165,6 +166,7 @@ def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: H
         clock=time.monotonic,
         wall=time.time,
         deleted_retention=settings.service.state_deleted_retention_seconds,
+        calibration=calibration_file.load(settings.engine.calibration_file, engine.name, engine.model),
     )
 
 

@@ -167,7 +167,7 @@ class Reviews:
         )
 
     def _answered(self, record: Record, event: ReviewEvent, answer: Answer, prepared: Prepared) -> None:
-        verdict = read_sentiment(answer)
+        verdict = read_sentiment(answer, self._shared.calibration)
         label = state.Label(verdict.label, verdict.score)
         self._worker.finish(record.offset, Reviewed(record, event, label, prepared.truncated))
 

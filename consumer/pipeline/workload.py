@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from consumer.analysis.calibration import Calibration
 from consumer.hooks.events import Event, Hooks
 from consumer.pipeline.dispatch import Ask
 from consumer.stream.changelog import Entry
@@ -84,3 +85,5 @@ class Shared:
     """Seconds since 1970."""
     deleted_retention: float
     """Seconds for which the mark of a deleted review keeps a late original dead."""
+    calibration: Calibration
+    """What the labels' log-probabilities go through."""

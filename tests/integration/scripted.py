@@ -95,11 +95,10 @@ class ScriptedEngine:
             return said
         if task.kind is Kind.SENTIMENT:
             return Answer(label_logprobs={Sentiment.POSITIVE: -0.1, Sentiment.NEGATIVE: -2.5})
-        return Answer(text=encode_document(_USUAL[task.kind]).decode())
+        return Answer(text=encode_document(USUAL[task.kind]).decode())
 
 
 def review(restaurant: int | str, number: int | str, content: str | None = None, **more: object) -> tuple[bytes, bytes]:
     """A review event and its key."""
     event = {"review_id": number, "restaurant_id": restaurant, "content": content or f"리뷰 {number}", **more}
     return str(restaurant).encode(), encode_document(event)
-        return Answer(text=encode_document(USUAL[task.kind]).decode())

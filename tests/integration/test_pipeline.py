@@ -2,10 +2,16 @@
 
 import asyncio
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from math import exp
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from consumer.analysis.calibration_file import CalibrationFile, Fit, save
+from consumer.analysis.metrics import Figures
+from consumer.analysis.prompts import prompt_id
 from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer, Fault
 from consumer.errors import ConfigError, DeadLetter, EngineDown, RetryLater
@@ -41,6 +47,31 @@ async def test_every_review_is_answered_once_and_in_order(world: World) -> None:
     assert await world.committed() == sent
     totals = await world.latest(world.settings.topics.totals, SentimentTotals)
     assert {t.total_count for t in totals.values() if t} == {100}
+
+
+async def test_labels_go_through_the_calibration(world: World, tmp_path: Path) -> None:
+    """The engine leans towards positive by 2.4; a calibration that takes off 5 turns its labels round."""
+    path = tmp_path / "calibration.json"
+    figures = Figures(reviews=0, valid=0, accuracy=None, macro_f1=None, auc=None, calibration_error=None, confusion={})
+    made = CalibrationFile(
+        engine="scripted",
+        model="scripted-1",
+        prompt=prompt_id(Kind.SENTIMENT),
+        slope=1,
+        bias=-5,
+        neutral_margin=0,
+        created_at=datetime(2026, 3, 2, tzinfo=UTC),
+        seed=0,
+        fitted={},
+        held_out=Fit(before=figures, after=figures),
+    )
+    save(path, made)
+    world.tuned("engine", calibration_file=path)
+    sent = await world.send([review(1, n) for n in range(20)])
+    async with world.running(ScriptedEngine()):
+        results, _ = await world.until_answered(sent)
+    assert {result.sentiment for result in results} == {"negative"}
+    assert results[0].score == pytest.approx(1 / (1 + exp(-2.6)))
 
 
 async def _settled(world: World, restaurants: int) -> None:

@@ -216,7 +216,7 @@ LOGPROB = st.floats(-50, 0)
 
 @given(
     st.dictionaries(st.sampled_from(Sentiment), LOGPROB, min_size=1),
-    st.builds(Calibration, st.floats(0.01, 10), st.floats(-5, 5), st.just(0.0) | st.floats(0.01, 5)),
+    st.builds(Calibration, st.floats(0.01, 10), st.floats(-5, 5), st.none() | st.just(0.0) | st.floats(0.01, 5)),
 )
 def test_probabilities_are_probabilities(logprobs: dict[Sentiment, float], calibration: Calibration) -> None:
     """Each 0 to 1, together 1."""
