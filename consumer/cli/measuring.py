@@ -1,6 +1,8 @@
 """What `calibrate` and `evaluate` share: a file in, an engine that answers, judged answers out."""
 
 import asyncio
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +30,7 @@ from schemas.base import Sentiment
 from schemas.lines import BadLine, Format, format_of
 
 EXIT_FAILED = 1
+_STDOUT, _STDERR = 1, 2
 PIPE_WIDTH = 160
 """Columns of a table that no terminal bounds."""
 
@@ -85,7 +88,7 @@ def ask_engine(engine: Engine, settings: Settings, tasks: Sequence[Task]) -> lis
     An engine that dies ends the command with a message and status 1.
     """
     try:
-        with _progress(len(tasks)) as (say, advance):
+        with _stdout_kept(), _progress(len(tasks)) as (say, advance):
             say(f"starting {engine.name} ({engine.model})")
             return asyncio.run(_ask(engine, tasks, AskLimits.of(settings), say, advance))
     except EngineDown as error:
@@ -140,6 +143,20 @@ async def _ask(
         return await ask(engine, tasks, limits, advance)
     finally:
         await engine.stop()
+
+
+@contextmanager
+def _stdout_kept() -> Iterator[None]:
+    """Send what libraries and their processes print meanwhile to standard error: the other is for the results."""
+    sys.stdout.flush()
+    kept = os.dup(_STDOUT)
+    os.dup2(_STDERR, _STDOUT)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, _STDOUT)
+        os.close(kept)
 
 
 @contextmanager

@@ -6,16 +6,24 @@ from math import inf, isclose, nan
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from consumer.analysis import calibration_file, fitting
 from consumer.analysis.answers import InvalidAnswer
 from consumer.analysis.calibration import IDENTITY, Calibration
 from consumer.analysis.calibration_file import CalibrationFile, Fit
 from consumer.analysis.judging import Judged, judge
+from consumer.analysis.labelled import LabelledReview
 from consumer.analysis.metrics import figures
 from consumer.analysis.sentiment import log_odds, read_sentiment, read_sign
+from consumer.analysis.task import Kind, Task
+from consumer.cli.calibrate import Part, best
 from consumer.engines.contract import Answer
+from consumer.engines.local.engine import LocalEngine
 from consumer.errors import ConfigError
+from consumer.pipeline.asking import Outcome
+from consumer.pipeline.assembly import assemble
+from consumer.settings import load
 from schemas.base import Sentiment
 
 POSITIVE, NEGATIVE, NEUTRAL = Sentiment
@@ -212,3 +220,31 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         calibration_file.load(tmp_path / "none.json", "local", "m/1")
     with pytest.raises(ConfigError, match=r"cannot be written: No such file"):
         calibration_file.save(tmp_path / "none" / "calibration.json", MADE)
+
+
+def part(answers: list[Judged]) -> Part:
+    """The same answers as the engine gives them."""
+    task = Task(Kind.SENTIMENT, "ko", ("",))
+    said = [Answer(label_logprobs={POSITIVE: j.log_odds or 0.0, NEGATIVE: 0.0}) for j in answers]
+    return Part(
+        [LabelledReview("", None, j.truth) for j in answers], [Outcome(task, answer) for answer in said], by_sign=False
+    )
+
+
+def test_a_margin_stays_only_where_it_helps_on_the_held_out_part() -> None:
+    """The fitted part alone would always take one."""
+    polar = [*spread(POSITIVE, 6, 100), *spread(NEGATIVE, -6, 100)]
+    fitted = part([*polar, *spread(NEUTRAL, 0, 100)])
+    assert (best(fitted, fitted).neutral_margin or 0) > 1
+    elsewhere = part([*spread(POSITIVE, 1, 100), *spread(NEGATIVE, -1, 100), *spread(NEUTRAL, 9, 10)])
+    assert best(fitted, elsewhere).neutral_margin == 0.0
+
+
+def test_the_service_refuses_a_calibration_at_its_start(tmp_path: Path) -> None:
+    """Before it asks the engine anything."""
+    path = tmp_path / "calibration.json"
+    calibration_file.save(path, MADE)
+    settings = load()
+    changed = settings.engine.model_copy(update={"calibration_file": path})
+    with pytest.raises(ConfigError, match="model 'm/1', and this is 'char-ngram-linear"):
+        assemble(settings.model_copy(update={"engine": changed}), LocalEngine(), CollectorRegistry(), 4)

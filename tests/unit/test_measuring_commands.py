@@ -1,6 +1,7 @@
 """`review-consumer calibrate` and `evaluate` as a person meets them, on the embedded engine and a scripted one."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,24 @@ def test_failed_items_are_counted_and_the_others_measured(tmp_path: Path, monkey
     assert (found["figures"]["reviews"], found["figures"]["valid"], found["figures"]["accuracy"]) == (6, 4, 1.0)
     assert found["figures"]["auc"] is None
     assert found["figures"]["calibration_error"] is None
+
+
+def test_an_engine_that_prints_does_not_spoil_the_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nor do its processes: they have the same standard output."""
+
+    def script(_task: Task, _time: int) -> Answer | Fault | None:
+        os.write(1, b"chatter\n")
+        return None
+
+    scripted(monkeypatch, script)
+    report(polar(tmp_path))
+    said = capfd.readouterr()
+    assert "chatter" not in said.out
+    assert "chatter" in said.err
+    os.write(1, b"back\n")
+    assert capfd.readouterr().out == "back\n"
 
 
 def test_an_engine_that_is_down_ends_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
