@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ from schemas.base import Sentiment
 from schemas.lines import BadLine, Format, format_of
 
 EXIT_FAILED = 1
+EXIT_TERMINATED = 143
 _STDOUT, _STDERR = 1, 2
 PIPE_WIDTH = 160
 """Columns of a table that no terminal bounds."""
@@ -85,7 +87,7 @@ def chosen_engine(settings: Settings) -> Engine:
 def ask_engine(engine: Engine, settings: Settings, tasks: Sequence[Task]) -> list[Outcome]:
     """Start the engine, ask it, stop it, with a progress bar on standard error.
 
-    An engine that dies ends the command with a message and status 1.
+    An engine that dies ends the command with a message and status 1. SIGTERM stops the engine first.
     """
     try:
         with _stdout_kept(), _progress(len(tasks)) as (say, advance):
@@ -94,6 +96,8 @@ def ask_engine(engine: Engine, settings: Settings, tasks: Sequence[Task]) -> lis
     except EngineDown as error:
         typer.echo(f"the engine is down: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from None
+    except asyncio.CancelledError:
+        raise typer.Exit(EXIT_TERMINATED) from None
 
 
 def judge_all(
@@ -137,6 +141,8 @@ async def _ask(
     say: Callable[[str], None],
     advance: Callable[[], None],
 ) -> list[Outcome]:
+    if task := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         await engine.start()
         say("answers")

@@ -1,8 +1,10 @@
 """`review-consumer calibrate` and `evaluate` as a person meets them, on the embedded engine and a scripted one."""
 
+import asyncio
 import json
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from typer.testing import CliRunner, Result
 from consumer.analysis.calibration_file import CalibrationFile
 from consumer.analysis.task import Kind, Task
 from consumer.cli import app, measuring
-from consumer.engines.contract import Answer, Fault
+from consumer.engines.contract import Answer, Deliver, Fault, Prepared
 from consumer.errors import ConfigError, DeadLetter
 from consumer.hooks import logs
 from consumer.settings import entries, load
@@ -159,6 +161,21 @@ def test_an_engine_that_is_down_ends_with_a_message(tmp_path: Path, monkeypatch:
     done = invoke("evaluate", polar(tmp_path))
     assert done.exit_code == 1
     assert done.stderr == "the engine is down: stopped\n"
+
+
+def test_a_sigterm_stops_the_engine_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its processes would go on without us."""
+
+    class Endless(ScriptedEngine):
+        async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.Event().wait()
+            await super().run(batch, deliver)
+
+    engine = Endless()
+    monkeypatch.setattr(measuring, "choose_engine", lambda _settings: engine)
+    assert invoke("evaluate", polar(tmp_path)).exit_code == 143
+    assert not engine.health().ready
 
 
 @pytest.mark.parametrize("command", ["evaluate", "calibrate"])
