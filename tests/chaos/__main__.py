@@ -69,7 +69,6 @@ def _options(arguments: argparse.Namespace) -> Options:
         rate=arguments.rate,
         partitions=arguments.partitions,
         drain_seconds=arguments.drain_seconds,
-        check_totals=arguments.check_totals,
     )
 
 
@@ -81,7 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=Options.rate, help="records a second")
     parser.add_argument("--partitions", type=int, default=Options.partitions, help="of each topic")
     parser.add_argument("--drain-seconds", type=float, default=Options.drain_seconds, help="bound on the drain")
-    parser.add_argument("--check-totals", action="store_true", help="compare the totals with a recount of the input")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--keep", action="store_true", help="keep the logs of a good run too")
     return parser

@@ -48,8 +48,6 @@ class Options:
     """Records a second."""
     partitions: int = 6
     drain_seconds: float = 180.0
-    check_totals: bool = False
-    """Compare the restaurants' totals with a recount: holds where state outlives its member."""
 
 
 def accepted_deliveries() -> tuple[str, ...]:
@@ -141,7 +139,7 @@ class _Run:
             async for record in self._read(self._names.dlq):
                 ledger.letter(wire.letter_of(record))
             self._report.found = ledger.problems()
-            if self._options.check_totals and (problem := await self._compare_totals(ledger)):
+            if (problem := await self._compare_totals(ledger)):
                 self._report.found.append(problem)
         except (wire.NotReadable, ValueError) as error:
             self._report.failures.append(str(error))
