@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := deploy/requirements
 
-.PHONY: help demo serve test check kafka schemas lock clean
+.PHONY: help demo serve test mutants check kafka schemas lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,6 +27,9 @@ serve: $(READY) ## a development broker and the consumer, until stopped
 test: $(READY) ## all tests, on a real broker
 	@$(BIN)/python -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # the tests say what is missing, and skip or fail
 	@$(BIN)/python -m pytest -q
+
+mutants: $(READY) ## each guarding line removed in turn: a test must notice (by hand)
+	@$(BIN)/python -m tests.mutants
 
 check: $(READY) ## lint, types, imports, schemas
 	@$(BIN)/ruff check --quiet .

@@ -139,7 +139,7 @@ class _Run:
             async for record in self._read(self._names.dlq):
                 ledger.letter(wire.letter_of(record))
             self._report.found = ledger.problems()
-            if (problem := await self._compare_totals(ledger)):
+            if problem := await self._compare_totals(ledger):
                 self._report.found.append(problem)
         except (wire.NotReadable, ValueError) as error:
             self._report.failures.append(str(error))

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -371,13 +372,16 @@ async def test_invariant_1_the_offset_never_passes_an_unfinished_record(world: W
     assert await world.committed() == 50
 
 
+@pytest.mark.parametrize("store", ["kept", "deleted"])
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
-async def test_state_survives_a_restart(world: World, delivery: str) -> None:
+async def test_state_survives_a_restart(world: World, delivery: str, store: str, tmp_path: Path) -> None:
     """Totals go on from the changelog, and a repeated review is known as one."""
     world.tuned("delivery", delivery=delivery)
     await world.send([review(n % 3, n) for n in range(30)])
     async with world.running(ScriptedEngine()):
         await world.until_answered(30)
+    if store == "deleted":
+        world.tuned("service", state_dir=tmp_path)
     await world.send([review(n % 3, n) for n in range(27, 33)])
     async with world.running(ScriptedEngine()):
         await world.until_answered(36)
