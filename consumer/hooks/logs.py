@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
@@ -9,6 +11,10 @@ import orjson
 import structlog
 
 from consumer.hooks.events import Event, What
+
+OWN_LOGGERS = ("consumer", "__main__")
+REPEAT_SECONDS = 10.0
+KEPT_LINES = 500
 
 _LEVELS = {
     What.RESTORING: logging.INFO,
@@ -46,9 +52,40 @@ def configure(log_format: Literal["human", "json"], level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
         )
     )
+    out.addFilter(Repeats(time.monotonic))
     logging.basicConfig(level=logging.WARNING, handlers=[out], force=True)
-    for name in ("consumer", "__main__"):
+    for name in OWN_LOGGERS:
         logging.getLogger(name).setLevel(level)
+
+
+class Repeats(logging.Filter):
+    """Lets a library say the same thing once in REPEAT_SECONDS, and then how often it was said meanwhile.
+
+    With its broker gone a Kafka client writes dozens of lines a second, and hides what else happens. Lines of this
+    program itself all pass.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        """When a line was let through last, and how many were not since."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written. The text before its arguments decides what is the same."""
+        if record.name.partition(".")[0] in OWN_LOGGERS:
+            return True
+        key, now = (record.name, str(record.msg)), self._clock()
+        last, left_out = self._said.get(key, (-REPEAT_SECONDS, 0))
+        if now - last < REPEAT_SECONDS:
+            self._said[key] = last, left_out + 1
+            return False
+        self._said[key] = now, 0
+        if len(self._said) > KEPT_LINES:
+            self._said.popitem(last=False)
+        if left_out:
+            record.left_out = left_out
+        return True
 
 
 def log_listener() -> Callable[[Event], None]:

@@ -16,6 +16,7 @@ from consumer.kafka.changelog import Changelog
 from consumer.kafka.exactly_once import ExactlyOncePublisher, transactional_id
 from consumer.kafka.publisher import Commit, Destination, Write
 from consumer.kafka.source import Source
+from consumer.pipeline.assembly import Assembly
 from consumer.stream.changelog import mark_entry
 from consumer.stream.place import LaneMark
 from consumer.stream.record import Output, Partition
@@ -469,3 +470,27 @@ async def test_at_least_once_fences_a_former_owner_of_exactly_once(world: World)
             )
             assert (await former.commit(lane.write(2, "zombie"))).commit is Commit.FENCED
     assert await lane.published() == ["before"]
+
+
+async def test_a_static_member_that_restarts_costs_the_others_no_rebalance(world: World) -> None:
+    """It takes its partitions again; the other's lanes stay open all the while."""
+    world.tuned("delivery", kafka_group_instance_id="one", kafka_session_timeout_seconds=20)
+    async with world.running(ScriptedEngine()) as one:
+        world.tuned("delivery", kafka_group_instance_id="two")
+        async with world.running(ScriptedEngine()) as two:
+            await until(lambda: bool(two.service.workers) and len(one.service.workers) == 2)
+            await until(lambda: all(w.restored for w in (*one.service.workers.values(), *two.service.workers.values())))
+            stays = list(one.service.workers.values())
+        async with world.running(ScriptedEngine()) as again:
+            await until(lambda: set(again.service.workers) == set(two_had(one, world)))
+            results, _ = await world.until_answered(await world.send([review(n % 5, n) for n in range(40)]))
+        assert list(one.service.workers.values()) == stays
+        assert not any(worker.closed for worker in stays)
+    assert Counter(r.review_id for r in results) == Counter(range(40))
+
+
+def two_had(one: Assembly, world: World) -> set[Partition]:
+    """The partitions that are not the first member's."""
+    names = world.settings.topics
+    every = {Partition(topic, n) for topic in (names.reviews, names.by_group) for n in range(world.partitions)}
+    return every - set(one.service.workers)

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumer.errors import ConfigError
+from consumer.hooks import logs
 from consumer.hooks.events import Event, Hooks, What
 from consumer.hooks.health import Health
 from consumer.hooks.http import serving
@@ -107,3 +108,24 @@ def test_port_0_serves_nothing() -> None:
     """For the demo, and for many members on one host."""
     with serving(0, CollectorRegistry(), Health(lambda: 0.0, 60)) as port:
         assert port == 0
+
+
+def test_a_library_repeats_itself_once_in_a_while() -> None:
+    """With how often it said so meanwhile; our own lines all pass."""
+    now = [0.0]
+    repeats = logs.Repeats(lambda: now[0])
+
+    def passes(name: str, text: str, *args: object) -> logging.LogRecord | None:
+        line = logging.LogRecord(name, logging.ERROR, "", 0, text, args, None)
+        return line if repeats.filter(line) else None
+
+    assert passes("aiokafka.conn", "no node %s", 1)
+    assert not passes("aiokafka.conn", "no node %s", 2)
+    assert not passes("aiokafka.conn", "no node %s", 3)
+    assert passes("aiokafka.conn", "another")
+    assert passes("consumer.x", "ours")
+    assert passes("consumer.x", "ours")
+    now[0] = logs.REPEAT_SECONDS
+    again = passes("aiokafka.conn", "no node %s", 4)
+    assert again
+    assert vars(again)["left_out"] == 2
