@@ -22,9 +22,9 @@ from aiokafka.errors import (
 )
 
 from consumer.errors import ConfigError
+from consumer.kafka.clients import NOT_ALLOWED, Unreachable, client_options, missing_acl, why_no_broker
 from consumer.kafka.comparison import Problem, problems, wanted_config
 from schemas.connection import KafkaConnection
-from schemas.reachability import why_unreachable
 from schemas.topics import CLEANUP_POLICY, MAX_MESSAGE_BYTES, TopicSpec
 
 DEFAULT_SECONDS = 15.0
@@ -32,10 +32,6 @@ USUAL_REPLICAS = 3
 CLOSE_SECONDS = 2.0
 VISIBLE_SECONDS = 0.05
 """Pause between two looks for new topics: brokers learn of them a moment after the controller."""
-
-
-class Unreachable(ConfigError):  # noqa: N818 - the state it tells of
-    """No broker answered in time: the one error here that waiting may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +104,8 @@ async def _opened(connection: KafkaConnection, seconds: float) -> AsyncIterator[
             yield admin
     except TimeoutError:
         raise await _unreachable(connection, seconds, started=started) from None
+    except NOT_ALLOWED as error:
+        raise ConfigError(missing_acl(error)) from None
     except KafkaError as error:
         if not started:
             raise await _unreachable(connection, seconds, started=False) from None
@@ -119,11 +117,7 @@ async def _opened(connection: KafkaConnection, seconds: float) -> AsyncIterator[
 
 
 def _client(connection: KafkaConnection, seconds: float) -> Any:
-    try:
-        options = connection.client_options()
-        return AIOKafkaAdminClient(**options | {"request_timeout_ms": int(seconds * 1000)})
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the settings KAFKA_... cannot be used: {error}") from None
+    return AIOKafkaAdminClient(**client_options(connection) | {"request_timeout_ms": int(seconds * 1000)})
 
 
 async def _close(admin: Any) -> None:
@@ -140,7 +134,7 @@ async def _unreachable(connection: KafkaConnection, seconds: float, *, started: 
         return Unreachable(
             f"the broker at {address} did not finish within {seconds:g} s: is it overloaded or starting?"
         )
-    return Unreachable(f"no broker answered at {address} within {seconds:g} s: {await why_unreachable(address)}")
+    return Unreachable(f"no broker answered at {address} within {seconds:g} s: {await why_no_broker(connection)}")
 
 
 async def _create(admin: Any, specs: Sequence[TopicSpec], partitions: int, replicas: int) -> None:

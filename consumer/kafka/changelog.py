@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumer.errors import ConfigError, RetryLater
-from consumer.kafka.clients import AUTHORIZATION, closed, started_or_later
+from consumer.kafka.clients import NOT_ALLOWED, client_options, closed, missing_acl, started_or_later
 from consumer.stream.changelog import LANE_KEY, Entry
 from consumer.stream.place import LaneMark, read_mark
 from consumer.stream.record import Partition
@@ -78,7 +78,7 @@ class Changelog:
     @asynccontextmanager
     async def _consumer(self, place: TopicPartition) -> AsyncIterator[Any]:
         consumer = AIOKafkaConsumer(
-            **self._connection.client_options(),
+            **client_options(self._connection),
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="earliest",
@@ -87,8 +87,8 @@ class Changelog:
             await started_or_later(consumer, self._connection)
             consumer.assign([place])
             yield consumer
-        except AUTHORIZATION as error:
-            raise ConfigError(f"this member may not read its changelog: {error!r}") from None
+        except NOT_ALLOWED as error:
+            raise ConfigError(missing_acl(error)) from None
         except (KafkaError, TimeoutError, OSError) as error:
             raise RetryLater(f"the changelog {place.topic}/{place.partition}: {error!r}") from None
         finally:

@@ -5,40 +5,102 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from aiokafka.abc import AbstractTokenProvider
+from aiokafka.conn import create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
+    SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
+    UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from consumer.errors import ConfigError, RetryLater
 from schemas.connection import KafkaConnection
-from schemas.reachability import why_unreachable
+from schemas.reachability import LogInRefused, why_unreachable
+from schemas.tokens import TokenSource
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
-AUTHORIZATION = (
+NOT_ALLOWED = (
     TopicAuthorizationFailedError,
     GroupAuthorizationFailedError,
-    ClusterAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
+    ClusterAuthorizationFailedError,
 )
-"""What a person must allow: see the ACLs in the README."""
+"""The broker knows this user, and an ACL is missing."""
+
+_NEEDED = {
+    TopicAuthorizationFailedError: "Describe, and Read or Write, on the topic",
+    GroupAuthorizationFailedError: "Read on the group",
+    TransactionalIdAuthorizationFailed: "Write and Describe on the transactional id",
+    ClusterAuthorizationFailedError: "IdempotentWrite on the cluster",
+}
+
+
+class Unreachable(ConfigError):  # noqa: N818 - the state it tells of
+    """No broker answered in time: the one ConfigError that waiting may help."""
+
+
+def client_options(connection: KafkaConnection) -> dict[str, Any]:
+    """Keyword arguments of every client. Raises ConfigError where a certificate file cannot be used."""
+    try:
+        options = connection.client_options()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the settings KAFKA_SSL_... cannot be used: {error}") from None
+    tokens = connection.token_source()
+    return options | ({"sasl_oauth_token_provider": _Tokens(tokens)} if tokens else {})
 
 
 async def started(client: Any, connection: KafkaConnection) -> None:
-    """Start a client within the connection's request time-out. ConfigError says why no broker can be used."""
+    """Start a client within the connection's request time-out.
+
+    Raises Unreachable, which says why no broker can be used, or ConfigError, which names the ACL that is missing.
+    """
     seconds, address = connection.request_timeout_seconds, connection.bootstrap_servers
     try:
         async with asyncio.timeout(seconds):
             await client.start()
+    except NOT_ALLOWED as error:
+        await closed(client.stop())
+        raise ConfigError(missing_acl(error)) from None
     except (KafkaError, TimeoutError, OSError):
         await closed(client.stop())
-        why = await why_unreachable(address)
-        raise ConfigError(f"no broker answered at {address} within {seconds:g} s: {why}") from None
+        why = await why_no_broker(connection)
+        raise Unreachable(f"no broker answered at {address} within {seconds:g} s: {why}") from None
+
+
+async def why_no_broker(connection: KafkaConnection) -> str:
+    """Dial the first broker as a client does, and say what it has against it."""
+
+    async def dial(host: str, port: int) -> None:
+        try:
+            dialled = await create_conn(host, port, **_dialling(connection))
+        except (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError) as error:
+            raise LogInRefused(str(error)) from None
+        try:
+            await dialled.send(MetadataRequest([]))
+        except KafkaConnectionError as error:  # how a token is refused: the log-in itself seems to succeed
+            if connection.token_source():
+                raise LogInRefused("it hangs up after the log-in, the token was not accepted") from None
+            raise error from error.__cause__
+        finally:
+            dialled.close()
+
+    return await why_unreachable(connection.bootstrap_servers, dial, connection.log_in_seconds)
+
+
+def missing_acl(error: KafkaError) -> str:
+    """Say which ACL a refused request needs."""
+    needed = next(acl for kind, acl in _NEEDED.items() if isinstance(error, kind))
+    names = ", ".join(str(name) for name in error.args) or "(the broker does not say which)"
+    return f"this user is not allowed that: an ACL is missing, {needed} {names}; the README lists all"
 
 
 async def started_or_later(client: Any, connection: KafkaConnection) -> None:
@@ -49,9 +111,9 @@ async def started_or_later(client: Any, connection: KafkaConnection) -> None:
     try:
         async with asyncio.timeout(connection.request_timeout_seconds):
             await client.start()
-    except AUTHORIZATION as error:
+    except NOT_ALLOWED as error:
         await closed(client.stop())
-        raise ConfigError(f"this member may not do its work: {error!r}") from None
+        raise ConfigError(missing_acl(error)) from None
     except (KafkaError, TimeoutError, OSError) as error:
         await closed(client.stop())
         raise RetryLater(f"no broker answered: {error!r}") from None
@@ -73,3 +135,17 @@ async def closed(stop: Coroutine[Any, Any, None], seconds: float = STOP_SECONDS)
         log.warning("a Kafka client did not stop in time")
     elif stopping.cancelled() or stopping.exception():
         log.warning("a Kafka client did not stop cleanly: its broker is gone, or its session is over")
+
+
+class _Tokens(AbstractTokenProvider):  # type: ignore[misc] # aiokafka ships no types
+    """Our tokens in the form that aiokafka takes: it asks at each log-in, and never again on the same connection."""
+
+    def __init__(self, source: TokenSource) -> None:
+        self._source = source
+
+    async def token(self) -> str:
+        return await self._source.token()
+
+
+def _dialling(connection: KafkaConnection) -> dict[str, Any]:
+    return {name: value for name, value in client_options(connection).items() if name != "bootstrap_servers"}

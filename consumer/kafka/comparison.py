@@ -43,7 +43,10 @@ def wanted_config(spec: TopicSpec, configs: Configs) -> dict[str, str]:
 def _missing(specs: Sequence[TopicSpec], counts: Counts) -> Iterator[Problem]:
     for spec in specs:
         if spec.name not in counts:
-            yield Problem(spec.name, "does not exist; create it with `review-consumer topics create`")
+            yield Problem(
+                spec.name,
+                "does not exist; create it with `review-consumer topics create` (or no ACL lets this user describe it)",
+            )
 
 
 def _uneven(specs: Sequence[TopicSpec], counts: Counts) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 )
 
 from consumer.errors import ConfigError, RetryLater
-from consumer.kafka.clients import AUTHORIZATION
+from consumer.kafka.clients import NOT_ALLOWED, client_options, missing_acl
 from consumer.stream.record import Output
 from schemas.connection import KafkaConnection
 from schemas.topics import murmur2_partition
@@ -43,7 +43,7 @@ REFUSED = (
 """Something about some of these records: sent one by one they tell which. UnknownError is what a refused record's
 batch-mates get, and how aiokafka reads INVALID_RECORD."""
 EVERYTHING = (
-    *AUTHORIZATION,
+    *NOT_ALLOWED,
     InvalidTopicError,
     UnknownTopicOrPartitionError,
 )
@@ -52,7 +52,7 @@ EVERYTHING = (
 
 def producer_options(connection: KafkaConnection) -> dict[str, Any]:
     """What every producer here is made with."""
-    return connection.client_options() | {
+    return client_options(connection) | {
         "acks": "all",
         "linger_ms": 0,  # batches are built whole
         "max_batch_size": BATCH_BYTES,
@@ -66,10 +66,9 @@ class Refused(Exception):  # noqa: N818 - the state it tells of
 
 def stopping(error: KafkaError) -> ConfigError:
     """What a person must change before any record can be published."""
-    return ConfigError(
-        f"outputs are refused: {type(error).__name__}: {error}; see `review-consumer topics check`, and the README for "
-        "the ACLs that a member needs"
-    )
+    if isinstance(error, NOT_ALLOWED):
+        return ConfigError(missing_acl(error))
+    return ConfigError(f"outputs are refused: {type(error).__name__}: {error}; see `review-consumer topics check`")
 
 
 class Sender:

@@ -18,7 +18,7 @@ from aiokafka.errors import (
 
 from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.kafka.assignor import sticky_assignor
-from consumer.kafka.clients import closed, started
+from consumer.kafka.clients import client_options, closed, started
 from consumer.stream.record import Partition, Record
 from schemas.connection import KafkaConnection
 
@@ -205,7 +205,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka shi
 
 def _options(connection: KafkaConnection, membership: Membership) -> dict[str, Any]:
     rebalance = membership.drain + REBALANCE_MARGIN_SECONDS
-    return connection.client_options() | {
+    return client_options(connection) | {
         "group_id": membership.group_id,
         "group_instance_id": membership.instance_id,
         "client_id": membership.group_id,

@@ -6,19 +6,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.abc import AbstractTokenProvider
+from aiokafka.conn import create_conn
 from aiokafka.errors import (
+    IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
+    SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
+    UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from producer.errors import CannotGoOn, Refused
 from producer.settings import CONNECT_SECONDS, DELIVERY_SECONDS
 from schemas.connection import KafkaConnection
 from schemas.headers import Headers
-from schemas.reachability import why_unreachable
+from schemas.reachability import LogInRefused, why_unreachable
+from schemas.tokens import TokenSource
 
 MAX_EVENT_BYTES = 1024 * 1024
 """Within Kafka's own limit of a record batch; a larger one is refused here, where it hurts no neighbour."""
@@ -114,7 +122,7 @@ class Sender:
 async def unreachable(connection: KafkaConnection, error: Exception) -> CannotGoOn:
     """Say that no broker could be used, and why."""
     address = connection.bootstrap_servers
-    why = await why_unreachable(address)
+    why = await why_unreachable(address, lambda host, port: _dial(connection, host, port), connection.log_in_seconds)
     said = f" ({error})" if "bootstrap" not in str(error) and str(error) else ""
     return CannotGoOn(f"no broker answered at {address} within {CONNECT_SECONDS:g} s: {why}{said}")
 
@@ -122,9 +130,38 @@ async def unreachable(connection: KafkaConnection, error: Exception) -> CannotGo
 def client_options(connection: KafkaConnection) -> dict[str, Any]:
     """Keyword arguments of every client. Raises CannotGoOn where a certificate file cannot be used."""
     try:
-        return connection.client_options()
+        options = connection.client_options()
     except (OSError, ValueError) as error:
         raise CannotGoOn(f"the settings KAFKA_SSL_... cannot be used: {error}") from None
+    tokens = connection.token_source()
+    return options | ({"sasl_oauth_token_provider": _Tokens(tokens)} if tokens else {})
+
+
+class _Tokens(AbstractTokenProvider):  # type: ignore[misc] # aiokafka ships no types
+    """Our tokens in the form that aiokafka takes: it asks at each log-in, and never again on the same connection."""
+
+    def __init__(self, source: TokenSource) -> None:
+        self._source = source
+
+    async def token(self) -> str:
+        return await self._source.token()
+
+
+async def _dial(connection: KafkaConnection, host: str, port: int) -> None:
+    """Log in as a client does, and ask one thing; LogInRefused where the broker does not want this client."""
+    options = {name: value for name, value in client_options(connection).items() if name != "bootstrap_servers"}
+    try:
+        dialled = await create_conn(host, port, **options)
+    except (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError) as error:
+        raise LogInRefused(str(error)) from None
+    try:
+        await dialled.send(MetadataRequest([]))
+    except KafkaConnectionError as error:  # how a token is refused: the log-in itself seems to succeed
+        if connection.token_source():
+            raise LogInRefused("it hangs up after the log-in, the token was not accepted") from None
+        raise error from error.__cause__
+    finally:
+        dialled.close()
 
 
 def _options(connection: KafkaConnection) -> dict[str, Any]:
