@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from consumer.cli import calibrate, config, evaluate, run, topics
+from consumer.cli import calibrate, config, evaluate, rekey, run, topics
 from consumer.errors import ConfigError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
+app.command("rekey")(rekey.rekey)
 app.command("config")(config.config)
 app.add_typer(topics.app, name="topics")
 

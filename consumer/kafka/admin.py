@@ -107,9 +107,9 @@ async def _opened(connection: KafkaConnection, seconds: float) -> AsyncIterator[
     except NOT_ALLOWED as error:
         raise ConfigError(missing_acl(error)) from None
     except KafkaError as error:
-        if not started:
+        if not started or isinstance(error, NodeNotReadyError):  # no node is known: the log-in was refused
             raise await _unreachable(connection, seconds, started=False) from None
-        if isinstance(error, KafkaConnectionError | NodeNotReadyError):
+        if isinstance(error, KafkaConnectionError):
             raise Unreachable(f"the broker at {connection.bootstrap_servers} went away: {error}") from None
         raise ConfigError(f"the broker refused: {error or type(error).__name__}") from None
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Coroutine
 from typing import Any
 
@@ -81,19 +82,29 @@ async def why_no_broker(connection: KafkaConnection) -> str:
 
     async def dial(host: str, port: int) -> None:
         try:
-            dialled = await create_conn(host, port, **_dialling(connection))
-        except (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError) as error:
-            raise LogInRefused(str(error)) from None
-        try:
-            await dialled.send(MetadataRequest([]))
-        except KafkaConnectionError as error:  # how a token is refused: the log-in itself seems to succeed
-            if connection.token_source():
-                raise LogInRefused("it hangs up after the log-in, the token was not accepted") from None
-            raise error from error.__cause__
-        finally:
-            dialled.close()
+            await _log_in(connection, host, port)
+        except UnsupportedSaslMechanismError:
+            raise LogInRefused(f"it does not take KAFKA_SASL_MECHANISM={connection.sasl_mechanism}") from None
+        except (SaslAuthenticationFailed, IllegalSaslStateError) as error:
+            raise LogInRefused(str(error.args[0]) if error.args else str(error)) from None
+        except KafkaConnectionError as error:
+            if connection.token_source() and not isinstance(error.__cause__, ssl.SSLError):
+                raise LogInRefused("it hangs up, which is how a token is not accepted") from None
+            raise
 
     return await why_unreachable(connection.bootstrap_servers, dial, connection.log_in_seconds)
+
+
+async def _log_in(connection: KafkaConnection, host: str, port: int) -> None:
+    """Log in and ask one thing: a token is refused only then."""
+    options = {name: value for name, value in client_options(connection).items() if name != "bootstrap_servers"}
+    dialled = await create_conn(host, port, **options)
+    try:
+        answer = await dialled.send(MetadataRequest([]))
+    finally:
+        dialled.close()
+    if not answer.brokers:  # how the broker answers when it waits for the client to take note of its refusal
+        raise LogInRefused("it answers nothing after the log-in, which is how a token is not accepted")
 
 
 def missing_acl(error: KafkaError) -> str:
@@ -145,7 +156,3 @@ class _Tokens(AbstractTokenProvider):  # type: ignore[misc] # aiokafka ships no 
 
     async def token(self) -> str:
         return await self._source.token()
-
-
-def _dialling(connection: KafkaConnection) -> dict[str, Any]:
-    return {name: value for name, value in client_options(connection).items() if name != "bootstrap_servers"}

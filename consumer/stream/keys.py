@@ -27,7 +27,8 @@ class KeyCheck:
             raise ConfigError(
                 f"the first {FIRST_RECORDS} records of {self._topic} all have another key or partition than their "
                 f"restaurant_id gives by KEY_PARTITIONER={self._kind}: set KEY_PARTITIONER to what the upstream "
-                "uses (murmur2, crc32 or any), or have it key by restaurant_id"
+                f"uses (murmur2, crc32 or any), or TOPIC_REVIEWS to a new topic and fill that with "
+                f"`review-consumer rekey {self._topic}`"
             )
         raise DeadLetter("wrong_key", problem)
 

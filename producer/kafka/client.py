@@ -1,6 +1,7 @@
 """Sends events: an idempotent producer, keys placed by murmur2, every wait bounded."""
 
 import asyncio
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -149,19 +150,27 @@ class _Tokens(AbstractTokenProvider):  # type: ignore[misc] # aiokafka ships no 
 
 async def _dial(connection: KafkaConnection, host: str, port: int) -> None:
     """Log in as a client does, and ask one thing; LogInRefused where the broker does not want this client."""
+    try:
+        await _log_in(connection, host, port)
+    except UnsupportedSaslMechanismError:
+        raise LogInRefused(f"it does not take KAFKA_SASL_MECHANISM={connection.sasl_mechanism}") from None
+    except (SaslAuthenticationFailed, IllegalSaslStateError) as error:
+        raise LogInRefused(str(error.args[0]) if error.args else str(error)) from None
+    except KafkaConnectionError as error:
+        if connection.token_source() and not isinstance(error.__cause__, ssl.SSLError):
+            raise LogInRefused("it hangs up, which is how a token is not accepted") from None
+        raise
+
+
+async def _log_in(connection: KafkaConnection, host: str, port: int) -> None:
     options = {name: value for name, value in client_options(connection).items() if name != "bootstrap_servers"}
+    dialled = await create_conn(host, port, **options)
     try:
-        dialled = await create_conn(host, port, **options)
-    except (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError) as error:
-        raise LogInRefused(str(error)) from None
-    try:
-        await dialled.send(MetadataRequest([]))
-    except KafkaConnectionError as error:  # how a token is refused: the log-in itself seems to succeed
-        if connection.token_source():
-            raise LogInRefused("it hangs up after the log-in, the token was not accepted") from None
-        raise error from error.__cause__
+        answer = await dialled.send(MetadataRequest([]))
     finally:
         dialled.close()
+    if not answer.brokers:  # how the broker answers when it waits for the client to take note of its refusal
+        raise LogInRefused("it answers nothing after the log-in, which is how a token is not accepted")
 
 
 def _options(connection: KafkaConnection) -> dict[str, Any]:

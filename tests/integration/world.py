@@ -45,10 +45,12 @@ class Letter:
 
 
 class World:
-    """Topics under one prefix, a group of its own."""
+    """Topics under one prefix, a group of its own. `login`: how members reach the broker, if not as the readers do."""
 
-    def __init__(self, bootstrap_servers: str, prefix: str, partitions: int) -> None:
-        self.partitions = partitions
+    def __init__(
+        self, bootstrap_servers: str, prefix: str, partitions: int, login: KafkaConnection | None = None
+    ) -> None:
+        self.partitions, self._login = partitions, login
         state_dir = Path(tempfile.mkdtemp(prefix="review-consumer-test-"))
         atexit.register(shutil.rmtree, state_dir, ignore_errors=True)
         names = {name: f"{prefix}{field.default}" for name, field in TopicNames.model_fields.items()}
@@ -88,7 +90,8 @@ class World:
         """One member of the group, not started."""
         names = self.settings.topics
         counts = {names.reviews: self.partitions, names.by_group: self.partitions}
-        return assemble(self.settings, engine, CollectorRegistry(), counts, origin)
+        settings = self.settings.model_copy(update={"kafka": self._login or self.settings.kafka})
+        return assemble(settings, engine, CollectorRegistry(), counts, origin)
 
     @asynccontextmanager
     async def running(self, engine: Engine, origin: Origin | None = None) -> AsyncIterator[Assembly]:

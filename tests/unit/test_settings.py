@@ -93,6 +93,31 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "KAFKA_SASL_USERNAME" in str(caught.value)
 
 
+OAUTH = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"}
+URL = "KAFKA_SASL_OAUTH_TOKEN_URL"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (OAUTH, "needs one of KAFKA_SASL_OAUTH_TOKEN_COMMAND and KAFKA_SASL_OAUTH_TOKEN_URL"),
+        (OAUTH | {URL: "https://a/t", "KAFKA_SASL_OAUTH_TOKEN_COMMAND": "a"}, "needs one of"),
+        (OAUTH | {"KAFKA_SASL_OAUTH_TOKEN_COMMAND": "print 'a"}, "quotation mark without its other half"),
+        (OAUTH | {"KAFKA_SASL_OAUTH_TOKEN_COMMAND": " "}, "KAFKA_SASL_OAUTH_TOKEN_COMMAND is empty"),
+        (OAUTH | {URL: "https://a/t", "KAFKA_SASL_OAUTH_CLIENT_ID": "a"}, "KAFKA_SASL_OAUTH_CLIENT_SECRET"),
+        (OAUTH | {URL: "file:///etc/passwd"}, "KAFKA_SASL_OAUTH_TOKEN_URL='file:///etc/passwd'"),
+        ({"KAFKA_SSL_KEYFILE": "key.pem"}, "KAFKA_SSL_KEYFILE needs KAFKA_SSL_CERTFILE"),
+    ],
+)
+def test_what_a_way_to_log_in_lacks_is_named(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], said: str) -> None:
+    """Before anything is dialled."""
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert said in str(caught.value)
+
+
 def test_an_address_is_asked_for() -> None:
     """`run` needs it; other commands do not."""
     with pytest.raises(ConfigError, match="KAFKA_BOOTSTRAP_SERVERS is not set"):
