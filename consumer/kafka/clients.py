@@ -102,7 +102,7 @@ async def _log_in(connection: KafkaConnection, host: str, port: int) -> None:
     try:
         answer = await dialled.send(MetadataRequest([]))
     finally:
-        dialled.close()
+        await dialled.close()
     if not answer.brokers:  # how the broker answers when it waits for the client to take note of its refusal
         raise LogInRefused("it answers nothing after the log-in, which is how a token is not accepted")
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from tests.integration.world import PATIENCE, World
 from tests.kafka_broker import create_topic
 
 SOURCE_PARTITIONS = 3
+FIRST = int(time.time() * 1000) - 3_600_000
+"""Timestamp of the first record: an hour ago, as retention counts from it."""
 BAD: list[tuple[bytes | None, str]] = [(None, "null_value"), (b"{", "not_json"), (b'{"review_id": 1}', "invalid_event")]
 
 
@@ -57,7 +60,7 @@ def record(number: int) -> dict[str, Any]:
         value = encode_document({"review_id": number, "restaurant_id": number % 17, "content": f"맛있어요 {number}"})
     key = (None, f"review-{number}".encode(), str(number % 17).encode())[number % 3]
     place = number % SOURCE_PARTITIONS
-    return {"key": key, "value": value, "partition": place, "timestamp_ms": 1_700_000_000_000 + number}
+    return {"key": key, "value": value, "partition": place, "timestamp_ms": FIRST + number}
 
 
 def marks(number: int) -> list[tuple[str, bytes]]:
@@ -73,11 +76,11 @@ def rekey(world: World, plan: Plan | None = None, tell: Callable[[Count, int], N
 async def check(world: World, count: int) -> None:
     """Every record once: its copy byte for byte at its restaurant's place and in order, or its dead letter."""
     copies, letters = await world.read(world.settings.topics.reviews), await world.read(world.settings.topics.dlq)
-    numbers = [r.timestamp - 1_700_000_000_000 for r in copies + letters]
+    numbers = [r.timestamp - FIRST for r in copies + letters]
     assert sorted(numbers) == list(range(count))
     order: dict[tuple[int, int], list[int]] = defaultdict(list)
     for copy in copies:
-        number = copy.timestamp - 1_700_000_000_000
+        number = copy.timestamp - FIRST
         key = str(number % 17).encode()
         assert (copy.key, copy.value, list(copy.headers)) == (key, record(number)["value"], marks(number))
         assert copy.partition == murmur2_partition(key, world.partitions)
@@ -85,7 +88,7 @@ async def check(world: World, count: int) -> None:
     assert all(row == sorted(row) for row in order.values())
     reasons = dict(BAD)
     for letter in letters:
-        number, found = letter.timestamp - 1_700_000_000_000, list(letter.headers)
+        number, found = letter.timestamp - FIRST, list(letter.headers)
         assert (letter.key, letter.value, found[:3]) == (record(number)["key"], record(number)["value"], marks(number))
         assert dict(found)["dlq.reason"].decode() == reasons[letter.value]
         assert dict(found)["dlq.source"].decode().startswith(f"{source_of(world)}/{number % SOURCE_PARTITIONS}/")
@@ -182,16 +185,23 @@ def process(world: World) -> "subprocess.Popen[str]":
 
 
 async def test_killed_in_the_middle_and_run_again_it_copies_everything_once(world: World) -> None:
-    """By kill -9, twice while it copies; after one more run a reader sees each record once."""
-    count, kills, seen = 20_000, 0, 0
+    """SIGTERM ends it with status 1 and kill -9 at once; after one more run a reader sees each record once."""
+    count, kills = 20_000, 0
     await fill(world, count)
+    with process(world) as running:
+        seen = await _grown(world, 0)
+        running.send_signal(signal.SIGTERM)
+        said = await asyncio.to_thread(running.communicate, timeout=PATIENCE)
+    assert (running.returncode, "stopped before the end; run it again" in said[1]) == (1, True), said
     while kills < 2:
         with process(world) as running:
             seen = await _grown(world, seen)
             kills += running.poll() is None
             running.kill()
-    done = await asyncio.to_thread(lambda: process(world).communicate(timeout=PATIENCE))
-    assert re.match(r"copied [1-9]\d* of .* dead letters \(invalid_event ", done[0]), done
+    with process(world) as running:
+        said = await asyncio.to_thread(running.communicate, timeout=PATIENCE)
+    assert running.returncode == 0, said
+    assert re.match(r"copied [1-9]\d* of .* dead letters \(invalid_event ", said[0]), said
     await check(world, count)
 
 
