@@ -1,14 +1,16 @@
 """The settings: one frozen model in sections, and this program's only reader of the environment."""
 
+import json
 import os
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from consumer.errors import ConfigError
 from schemas.connection import KafkaConnection
@@ -66,7 +68,9 @@ class EngineChoice(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    engine: Literal["auto", "local"] = Field("auto", description="`local` is the embedded default: CPU, no downloads.")
+    engine: Literal["auto", "local", "vllm", "openai"] = Field(
+        "auto", description="`auto`: vllm with `VLLM_MODEL`, openai with `OPENAI_BASE_URL`, else local."
+    )
     engine_request_timeout_seconds: float = Field(120, gt=0, le=86_400, description="Bound on one item in the engine.")
     engine_max_restarts: int = Field(
         5,
@@ -75,6 +79,49 @@ class EngineChoice(BaseSettings):
         description="Restarts of the engine in a row that may bring no progress; then the process ends.",
     )
     calibration_file: Path | None = Field(None, description="What `calibrate` wrote for this engine and model.")
+    engine_stall_seconds: float = Field(
+        60, gt=0, le=3600, description="Silence of a vllm with work in flight after which it counts as hung."
+    )
+    vllm_model: str | None = Field(None, min_length=1, description="A model's name or folder, for the engine vllm.")
+    vllm_engine_args: Annotated[dict[str, Any], NoDecode] = Field(
+        {}, description="vLLM's engine arguments, and `lora_modules`, as one JSON object."
+    )
+    openai_base_url: str | None = Field(
+        None, pattern=r"^https?://", description="An OpenAI-compatible server, such as http://localhost:8000/v1."
+    )
+    openai_api_key: SecretStr | None = Field(None, description="Its key, where it wants one.")
+    openai_model: str | None = Field(None, min_length=1, description="The model to ask it for.")
+    openai_max_connections: int = Field(256, ge=1, le=10_000, description="Requests to it at once.")
+    tokenizer: str | None = Field(
+        None, min_length=1, description="Its model's tokenizer.json, folder or name; without one tokens are estimated."
+    )
+
+    @field_validator("vllm_engine_args", mode="before")
+    @classmethod
+    def _parsed(cls, given: object) -> object:
+        try:
+            return json.loads(given) if isinstance(given, str) else given
+        except ValueError as error:
+            raise ValueError(f'not JSON ({error}); give an object such as {{"max_model_len": 8192}}') from None
+
+    @model_validator(mode="after")
+    def _decided(self) -> Self:
+        if self.engine == "auto" and self.vllm_model and self.openai_base_url:
+            raise ValueError("VLLM_MODEL and OPENAI_BASE_URL are both set: unset one, or say ENGINE=vllm or openai")
+        if self.chosen == "openai" and not self.openai_model:
+            raise ValueError("OPENAI_BASE_URL needs OPENAI_MODEL: the name under which the server knows the model")
+        if self.engine == "vllm" and not self.vllm_model:
+            raise ValueError("ENGINE=vllm needs VLLM_MODEL: a model's name or folder")
+        if self.engine == "openai" and not self.openai_base_url:
+            raise ValueError("ENGINE=openai needs OPENAI_BASE_URL, such as http://localhost:8000/v1")
+        return self
+
+    @property
+    def chosen(self) -> Literal["local", "vllm", "openai"]:
+        """What `auto` comes to."""
+        if self.engine != "auto":
+            return self.engine
+        return "vllm" if self.vllm_model else "openai" if self.openai_base_url else "local"
 
 
 class Delivery(BaseSettings):
@@ -183,6 +230,22 @@ class Settings(BaseModel):
 
 S = TypeVar("S", bound=BaseSettings)
 
+_for_vllm = threading.Lock()
+
+
+@contextmanager
+def environment_for_vllm() -> Iterator[None]:
+    """Hold our `VLLM_...` variables back, for vLLM and the processes it starts: it warns of names it does not know."""
+    sections = (Batches, EngineChoice)
+    names = {_variable(section, name) for section in sections for name in section.model_fields}
+    with _for_vllm:
+        ours = [name for name in os.environ if name.upper() in names and name.upper().startswith("VLLM_")]
+        held = {name: os.environ.pop(name) for name in ours}
+        try:
+            yield
+        finally:
+            os.environ.update(held)
+
 
 def load() -> Settings:
     """Read the environment. Raises ConfigError that names every wrong variable, its value and what is allowed."""
@@ -271,6 +334,6 @@ def _shown(value: object) -> str:
         return ""
     if isinstance(value, SecretStr):
         return "********"
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, dict):
+        return json.dumps(value) if value else ""
     return str(value)

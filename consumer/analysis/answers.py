@@ -130,7 +130,12 @@ def longest_answer(kind: Kind) -> int:
     """Characters of the longest valid answer, without whitespace and escapes; of a label for sentiment."""
     if kind is Kind.SENTIMENT:
         return len("positive")
-    return len(codec.encode_document(_longest(kind)))
+    return len(longest_text(kind, "x"))
+
+
+def longest_text(kind: Kind, words: str) -> str:
+    """The longest valid answer, its texts made of these words again and again."""
+    return codec.encode_document(_longest(kind, words)).decode()
 
 
 def parse_summary(text: str | None, reviews: int) -> SummaryAnswer:
@@ -207,8 +212,9 @@ def _untitled(schema: Any) -> Any:
     return schema
 
 
-def _longest(kind: Kind) -> dict[str, object]:
-    claim, paragraph = "x" * MAX_CLAIM, "x" * MAX_PARAGRAPH
+def _longest(kind: Kind, words: str) -> dict[str, object]:
+    endless = words * (MAX_PARAGRAPH // len(words) + 1)
+    claim, paragraph = endless[:MAX_CLAIM], endless[:MAX_PARAGRAPH]
     if kind is Kind.COMPARISON:
         return {"comparison_summary": paragraph}
     if kind is Kind.STRENGTH:

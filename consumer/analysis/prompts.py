@@ -16,6 +16,8 @@ from consumer.analysis.task import Claim, Kind, Language, Task
 from consumer.analysis.text import tidy
 
 _VERSIONS = {Kind.SENTIMENT: 1, Kind.SUMMARY: 1, Kind.COMPARISON: 1, Kind.STRENGTH: 1}
+_LETTERS = "sentiment-letters"
+_LETTERS_VERSION = 1
 _CUT = "\n=====\n"
 _NONE: dict[Language, str] = {"ko": "(없음)", "en": "(none)"}
 _FENCES = str.maketrans("<>[]＜＞［］﹤﹥", "‹›()‹›()‹›")
@@ -48,29 +50,34 @@ def prompt_id(kind: Kind, language: Language | None = None) -> str:
     return f"{_name(kind, language) if language else kind}/{_VERSIONS[kind]}"
 
 
-def render(task: Task) -> Rendered:
-    """The prompt of a task. Raises ValueError when it holds more reviews than one prompt may."""
+def render(task: Task, *, letters: bool = False) -> Rendered:
+    """The prompt of a task. Raises ValueError when it holds more reviews than one prompt may.
+
+    `letters`: sentiment is asked as A, B or C, a prompt of its own name, for models that cut the labels in pieces.
+    """
     most = 1 if task.kind is Kind.SENTIMENT else MAX_REVIEWS
     if len(task.reviews) > most:
         raise ValueError(f"a {task.kind} task holds at most {most} reviews, not {len(task.reviews)}")
-    name, shared, own = _template(task.kind, task.language)
+    name, version = _name(task.kind, task.language), _VERSIONS[task.kind]
+    if letters and task.kind is Kind.SENTIMENT:
+        name, version = _LETTERS, _LETTERS_VERSION
+    shared, own = _template(name, version, answer_on_line=task.kind is Kind.SENTIMENT)
     body = Template(own).substitute(
         review=_fenced("review", "".join(task.reviews)),
         reviews=_lines(_numbered(n, _fenced("review", text)) for n, text in enumerate(task.reviews, 1)) or _none(task),
         claims=_lines(_claim(task, n, claim) for n, claim in enumerate(task.claims, 1)) or _none(task),
         background=_fenced("background", task.background) if task.background else _none(task),
     )
-    return Rendered(name, _VERSIONS[task.kind], shared, body)
+    return Rendered(name, version, shared, body)
 
 
 @lru_cache
-def _template(kind: Kind, language: Language) -> tuple[str, str, str]:
-    """Name, shared part and own part. Before JSON a line ends; a label follows on the same line."""
-    name = _name(kind, language)
+def _template(name: str, version: int, *, answer_on_line: bool) -> tuple[str, str]:
+    """Shared part and own part. Before JSON a line ends; a label follows on the same line."""
     stem, dot, tongue = name.partition(".")
-    path = f"{stem}.{_VERSIONS[kind]}{dot}{tongue}.txt"
+    path = f"{stem}.{version}{dot}{tongue}.txt"
     shared, _, own = files("consumer.analysis").joinpath("prompts", path).read_text("utf-8").partition(_CUT)
-    return name, shared + "\n", own.rstrip("\n") + ("" if kind is Kind.SENTIMENT else "\n")
+    return shared + "\n", own.rstrip("\n") + ("" if answer_on_line else "\n")
 
 
 def _name(kind: Kind, language: Language) -> str:

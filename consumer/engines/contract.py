@@ -38,6 +38,10 @@ class Answer:
     """JSON by the kind's schema, unread: one parser reads every engine's."""
     prompt_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt's, those that the engine found in its prefix cache."""
+    truncated: bool = False
+    """The text had to be cut (further) when it was sent."""
 
 
 Fault = RetryLater | DeadLetter

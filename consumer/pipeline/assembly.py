@@ -57,9 +57,50 @@ class Assembly:
     health: Health
 
 
-def choose_engine(settings: Settings) -> Engine:  # noqa: ARG001 - one choice so far, others come with their settings
-    """The engine that the settings ask for."""
-    return LocalEngine()
+def choose_engine(settings: Settings) -> Engine:
+    """The engine that the settings ask for. What an engine needs is imported only for it; raises ConfigError."""
+    match settings.engine.chosen:
+        case "vllm":
+            return _vllm(settings)
+        case "openai":
+            return _openai(settings)
+        case _:
+            return LocalEngine()
+
+
+def _vllm(settings: Settings) -> Engine:
+    try:
+        from consumer.engines.vllm.engine import VllmEngine, VllmRules  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigError(f"the engine vllm needs vLLM ({error}): pip install 'review-consumer[vllm]'") from error
+    chosen = settings.engine
+    rules = VllmRules(
+        model=chosen.vllm_model or "",
+        args=chosen.vllm_engine_args,
+        budget=settings.batches.max_tokens_per_batch,
+        stall_seconds=chosen.engine_stall_seconds,
+    )
+    return VllmEngine(rules)
+
+
+def _openai(settings: Settings) -> Engine:
+    try:
+        from consumer.engines.openai.engine import OpenAIEngine, OpenAIRules  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigError(
+            f"the engine openai needs its client ({error}): pip install 'review-consumer[openai]'"
+        ) from error
+    chosen = settings.engine
+    rules = OpenAIRules(
+        base_url=chosen.openai_base_url or "",
+        api_key=chosen.openai_api_key.get_secret_value() if chosen.openai_api_key else None,
+        model=chosen.openai_model or "",
+        tokenizer=chosen.tokenizer,
+        budget=settings.batches.max_tokens_per_batch,
+        timeout=chosen.engine_request_timeout_seconds,
+        connections=chosen.openai_max_connections,
+    )
+    return OpenAIEngine(rules)
 
 
 def assemble(

@@ -169,7 +169,7 @@ class Reviews:
     def _answered(self, record: Record, event: ReviewEvent, answer: Answer, prepared: Prepared) -> None:
         verdict = read_sentiment(answer, self._shared.calibration)
         label = state.Label(verdict.label, verdict.score)
-        self._worker.finish(record.offset, Reviewed(record, event, label, prepared.truncated))
+        self._worker.finish(record.offset, Reviewed(record, event, label, prepared.truncated or answer.truncated))
 
     def _refuse(self, record: Record, fault: DeadLetter, attempts: int) -> None:
         self._worker.finish(record.offset, Refused(record, fault, attempts))

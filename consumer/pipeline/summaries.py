@@ -161,7 +161,7 @@ class Summaries:
         parsed = parse_summary(answer.text, len(job.read))
         if parsed.uncited:
             self._shared.hooks(Event(What.UNGROUNDED, kind=Kind.SUMMARY, count=parsed.uncited))
-        self._finished.append(replace(job, answer=parsed, truncated=prepared.truncated))
+        self._finished.append(replace(job, answer=parsed, truncated=prepared.truncated or answer.truncated))
         self._worker.wake()
 
     def _failed(self, job: _Job, fault: DeadLetter) -> None:

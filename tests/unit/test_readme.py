@@ -23,7 +23,9 @@ def test_the_table_of_settings_is_the_generated_one(monkeypatch: pytest.MonkeyPa
     assert shown[1].strip() == made
 
 
-@pytest.mark.parametrize("page", sorted(p for p in ROOT.rglob("*.md") if not {".venv", ".cache"} & set(p.parts)))
+@pytest.mark.parametrize(
+    "page", sorted(p for p in ROOT.rglob("*.md") if not {".venv", ".venv-llm", ".cache"} & set(p.parts))
+)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     """Files and folders of the repository that a page links to exist."""
     for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):

@@ -49,7 +49,7 @@ def test_a_variable_set_by_hand_wins_over_the_preset(monkeypatch: pytest.MonkeyP
         ("VLLM_MAX_TOKENS_PER_BATCH", "12", "greater than or equal to 1000"),
         ("VLLM_PRESET", "12gb", "'24gb' or '40gb'"),
         ("DELIVERY", "maybe", "'exactly_once' or 'at_least_once'"),
-        ("ENGINE", "gpt", "'auto' or 'local'"),
+        ("ENGINE", "gpt", "'auto', 'local', 'vllm' or 'openai'"),
         ("LINGER_SECONDS", "-1", "greater than or equal to 0"),
         ("METRICS_PORT", "70000", "less than or equal to 65535"),
         ("KEY_PARTITIONER", "md5", "'murmur2', 'crc32' or 'any'"),

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import TypeVar
 
 from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer, Deliver, Fault, Health, Load, Prepared
+from consumer.engines.estimate import count_tokens
 from consumer.engines.local import extractive
 from consumer.engines.local.sentiment import SentimentModel
 from consumer.engines.truncation import cut, fair_caps
@@ -21,17 +21,8 @@ log = logging.getLogger(__name__)
 
 CONTEXT = 8192
 """Tokens of review text that are read at most."""
-_HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
-_PER_TOKEN_HANGUL, _PER_TOKEN = 1.5, 4.0
-"""Characters a token, about as large models' tokenizers cut Korean and other text."""
 
 R = TypeVar("R")
-
-
-def count_tokens(text: str) -> int:
-    """Tokens, estimated from the characters; at least 1."""
-    hangul = len(_HANGUL.findall(text))
-    return max(1, round(hangul / _PER_TOKEN_HANGUL + (len(text) - hangul) / _PER_TOKEN))
 
 
 class LocalEngine:

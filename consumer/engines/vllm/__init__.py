@@ -1,0 +1,1 @@
+"""The engine `vllm`: AsyncLLM in this process. vLLM itself is imported when it is started."""

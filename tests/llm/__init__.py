@@ -1,0 +1,1 @@
+"""Tests with a real vLLM and real weights, on the CPU."""

@@ -1,0 +1,20 @@
+"""`vllm` keeps the engine contract."""
+
+import pytest
+
+from consumer.engines.contract import Engine
+from consumer.engines.vllm.engine import VllmEngine, VllmRules
+from tests.contract.engine_suite import EngineSuite
+
+
+class TestVllmEngine(EngineSuite):
+    """Everything that every engine promises."""
+
+    @pytest.fixture
+    async def engine(self, vllm: VllmEngine) -> Engine:
+        """The session's."""
+        return vllm
+
+    def make(self) -> Engine:
+        """One that is never started."""
+        return VllmEngine(VllmRules("somewhere", {}, 4000, 60))
