@@ -77,6 +77,9 @@ def check_form(task: Task, answer: Answer) -> None:
 class EngineSuite:
     """Inherit, and say how the engine is made: `make` is called for each test."""
 
+    long_task = Task(Kind.SUMMARY, "ko", REVIEWS[:3], CLAIMS)
+    """Takes long enough to be cancelled, fifty at once, and comes to an end within a minute."""
+
     def make(self) -> Engine:
         """An engine that is not started."""
         raise NotImplementedError
@@ -160,7 +163,7 @@ class EngineSuite:
 
     async def test_cancelling_delivers_nothing_more(self, engine: Engine) -> None:
         """And the engine goes on working for others."""
-        batch = await engine.prepare([Task(Kind.SUMMARY, "ko", REVIEWS[:3])] * 50, BUDGET)
+        batch = await engine.prepare([self.long_task] * 50, BUDGET)
         delivered = Delivered()
         first = asyncio.Event()
         task = asyncio.create_task(engine.run(batch, _until(delivered, first)))

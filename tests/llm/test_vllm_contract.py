@@ -2,6 +2,7 @@
 
 import pytest
 
+from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Engine
 from consumer.engines.vllm.engine import VllmEngine, VllmRules
 from tests.contract.engine_suite import EngineSuite
@@ -9,6 +10,8 @@ from tests.contract.engine_suite import EngineSuite
 
 class TestVllmEngine(EngineSuite):
     """Everything that every engine promises."""
+
+    long_task = Task(Kind.COMPARISON, "ko", claims=EngineSuite.long_task.claims)
 
     @pytest.fixture
     async def engine(self, vllm: VllmEngine) -> Engine:

@@ -152,17 +152,22 @@ class OpenAIEngine:
     async def _item(
         self, server: _Server, fitter: Fitter, run: _Run, its: Prepared, deliver: Callable[[Answer | Fault], None]
     ) -> None:
-        if run.refusal:
-            return
-        try:
-            outcome: Answer | Fault = await self._answer(server, fitter, its)
-            self._reason = ""
-        except (RetryLater, DeadLetter) as fault:
-            outcome = fault
-        except EngineUnavailable as refusal:
-            run.refusal, self._reason = run.refusal or refusal, str(refusal)
-            return
+        async with server.wire.slots:
+            if run.refusal:
+                return
+            try:
+                outcome = await self._outcome(server, fitter, its)
+            except EngineUnavailable as refusal:
+                run.refusal, self._reason = run.refusal or refusal, str(refusal)
+                return
+        self._reason = ""
         deliver(outcome)
+
+    async def _outcome(self, server: _Server, fitter: Fitter, its: Prepared) -> Answer | Fault:
+        try:
+            return await self._answer(server, fitter, its)
+        except (RetryLater, DeadLetter) as fault:
+            return fault
 
     async def _answer(self, server: _Server, fitter: Fitter, its: Prepared) -> Answer:
         """Ask; where the server finds the prompt too long, again with less of it."""

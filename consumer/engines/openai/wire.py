@@ -29,19 +29,16 @@ class Wire:
 
     def __init__(self, base_url: str, api_key: str | None, timeout: float, connections: int) -> None:
         self.base_url = base_url.rstrip("/")
-        self._slots = asyncio.Semaphore(connections)
+        self.slots = asyncio.Semaphore(connections)
+        """Held by who sends: waiting for one is not part of a request's time."""
         self._timeout = timeout
         self._client = openai.AsyncOpenAI(
             base_url=self.base_url, api_key=api_key or "none", timeout=timeout, max_retries=0
         )
 
     async def post(self, path: str, body: Document) -> Document:
-        """The answer's document. Raises EngineUnavailable, RetryLater or DeadLetter, or openai.APIStatusError's words.
-
-        Waits for a free connection first; the time-out is the request's own.
-        """
-        async with self._slots:
-            return await self._translated(self._client.post(path, body=dict(body), cast_to=dict[str, Any]))
+        """The answer's document. Raises EngineUnavailable, RetryLater or DeadLetter."""
+        return await self._translated(self._client.post(path, body=dict(body), cast_to=dict[str, Any]))
 
     async def get(self, path: str) -> Document:
         """As `post`."""
