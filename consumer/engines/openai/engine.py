@@ -90,6 +90,8 @@ class OpenAIEngine:
 
     async def start(self) -> None:
         """Find out what the server can. Raises ConfigError for a wrong address, key or model."""
+        if self.health().ready:
+            return
         await self.stop()
         rules = self._rules
         wire = Wire(rules.base_url, rules.api_key, rules.timeout, rules.connections)

@@ -78,6 +78,8 @@ class VllmEngine:
 
     async def start(self) -> None:
         """Build, look at the model, and warm up. Takes a minute or more; the event loop goes on."""
+        if self.health().ready:
+            return
         await self.stop()
         self._reason = "starting"
         try:
