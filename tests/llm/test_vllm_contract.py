@@ -11,6 +11,7 @@ from tests.contract.engine_suite import EngineSuite
 class TestVllmEngine(EngineSuite):
     """Everything that every engine promises."""
 
+    grounded = False
     long_task = Task(Kind.COMPARISON, "ko", claims=EngineSuite.long_task.claims)
 
     @pytest.fixture
