@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -25,7 +27,8 @@ SECONDS = 60
 def environment(**more: str) -> dict[str, str]:
     """Nothing of ours from outside but what the test sets."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "VLLM_", "TOPIC_", "METRICS_"))}
-    return kept | {"METRICS_PORT": "0"} | more
+    state = str(Path(tempfile.gettempdir()) / "review-consumer-test-state")
+    return kept | {"METRICS_PORT": "0", "STATE_DIR": state} | more
 
 
 def consumer(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -59,6 +59,21 @@ def test_the_metrics_count(caplog: pytest.LogCaptureFixture) -> None:
     assert "dead letter" in caplog.text
 
 
+def test_the_engines_state_is_a_metric() -> None:
+    """Up, down and why, how often it was started again, and how many items are kept apart."""
+    registry = CollectorRegistry()
+    metrics, name = Metrics(registry), "review_consumer_"
+    metrics(Event(What.ENGINE_UP))
+    assert registry.get_sample_value(f"{name}engine_up") == 1
+    metrics(Event(What.ENGINE_DOWN, reason="died", detail="gone"))
+    metrics(Event(What.ENGINE_RESTART))
+    metrics(Event(What.SUSPECTS, count=7))
+    assert registry.get_sample_value(f"{name}engine_up") == 0
+    assert registry.get_sample_value(f"{name}engine_outages_total", {"reason": "died"}) == 1
+    assert registry.get_sample_value(f"{name}engine_restarts_total") == 1
+    assert registry.get_sample_value(f"{name}suspects") == 7
+
+
 def _get(port: int, path: str) -> tuple[int, bytes]:
     try:
         with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:

@@ -29,7 +29,7 @@ from tests.integration.mortal import MortalEngine
 
 BUDGET = 1000
 QUICK = RetryPolicy(3, base=0.001, cap=0.002)
-PATIENCE = 20.0
+PATIENCE = 15.0
 
 
 def is_poison(task: Task) -> bool:
@@ -166,6 +166,33 @@ async def test_suspects_are_tried_apart_from_fresh_records(tmp_path: Path) -> No
     suspected = set(engine.deaths[0])
     assert all(set(death) < suspected for death in engine.deaths[1:])
     assert bench.answers == Counter(["a", "b", "c", *fresh])
+
+
+async def test_a_suspect_of_another_life_waits_for_what_is_in_flight(tmp_path: Path) -> None:
+    """It comes while fresh records are with the engine: it is sent when they are done, and they outlive it."""
+    before = Bench(MortalEngine(), tmp_path)
+    before.quarantine.open()
+    before.quarantine.died(["t/0/poison", "t/0/a"])
+    before.quarantine.close()
+    before.directory.close()
+    engine = MortalEngine(kills=is_poison)
+    engine.gate.clear()
+    bench = Bench(engine, tmp_path)
+    fresh = [f"r{n}" for n in range(10)]
+    async with bench.running():
+        bench.ask(*fresh)
+        async with asyncio.timeout(PATIENCE):
+            while len(engine.flying) < len(fresh):
+                await asyncio.sleep(0.001)
+        bench.ask("poison", "a", "later")
+        async with asyncio.timeout(PATIENCE):
+            while not bench.quarantine.waits:
+                await asyncio.sleep(0.001)
+        engine.gate.set()
+        await bench.until(13)
+    assert engine.deaths == [["poison"]] * 3
+    assert bench.answers == Counter([*fresh, "a", "later"])
+    assert set(engine.outlived[: len(fresh)]) == set(fresh)
 
 
 async def test_a_text_that_kills_when_it_is_prepared_is_found_too(tmp_path: Path) -> None:
