@@ -1,0 +1,106 @@
+"""The service with a real vLLM whose worker is killed, stands still, or dies of one review: no record pays for it."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from consumer.engines.contract import Deliver, Prepared
+from consumer.engines.vllm.engine import VllmEngine
+from deploy.kafka.sources import Kafka
+from tests.integration.scripted import review
+from tests.integration.world import World
+from tests.llm.test_vllm_death import workers
+
+COUNT = 60
+MARKER = "엔진을 멈추는 리뷰"
+SECONDS = 400.0
+
+
+class Kept:
+    """The session's engine: the service starts and ends it when it has died, and leaves it when it works."""
+
+    def __init__(self, engine: VllmEngine) -> None:
+        self.engine = engine
+        self.name, self.model = engine.name, engine.model
+        self.prepare, self.health, self.load = engine.prepare, engine.health, engine.load
+
+    async def start(self) -> None:
+        """Anew, where it is not up."""
+        if not self.engine.health().ready:
+            await self.engine.start()
+
+    async def stop(self) -> None:
+        """Only where it is not up."""
+        if not self.engine.health().ready:
+            await self.engine.stop()
+
+    async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
+        """As it does."""
+        await self.engine.run(batch, deliver)
+
+
+class Mortal(Kept):
+    """Dies of one review, as of a prompt that makes a kernel fail: its worker is killed when that one is sent."""
+
+    deaths = 0
+
+    async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
+        """Kill the worker, then ask it."""
+        if any(MARKER in text for prepared in batch for text in prepared.task.reviews):
+            self.deaths += 1
+            for process in workers(self.engine):
+                os.kill(process.pid, signal.SIGKILL)
+        await self.engine.run(batch, deliver)
+
+
+async def world_of(kafka: Kafka, prefix: str) -> World:
+    """Reviews alone: summaries are not due."""
+    world = World(kafka.bootstrap_servers, prefix, partitions=2)
+    world.tuned("jobs", summary_min_reviews=10_000, summary_max_age_seconds=86_400.0)
+    await world.create()
+    return world
+
+
+async def answered(world: World, count: int) -> None:
+    """Wait until so many are answered or dead letters."""
+    while len(await world.results()) + len(await world.letters()) < count:
+        await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_invariant_6_the_worker_is_struck_in_mid_batch_and_every_record_is_answered_once(
+    vllm: VllmEngine, kafka: Kafka, topic_prefix: str, number: signal.Signals
+) -> None:
+    """Readiness false meanwhile, liveness true, a new engine, no dead letter."""
+    world = await world_of(kafka, topic_prefix)
+    await world.send([review(n % 7, n, "음식이 정말 맛있고 친절해요. " * 10) for n in range(COUNT)])
+    async with asyncio.timeout(SECONDS), world.running(Kept(vllm)) as member:
+        while not vllm.load().running + vllm.load().waiting and not await world.results():  # type: ignore[union-attr]
+            await asyncio.sleep(0.01)
+        for process in workers(vllm):
+            os.kill(process.pid, number)
+        while not any("engine" in reason for reason in member.health.ready()[1]):
+            assert member.health.live()[0]
+            await asyncio.sleep(0.02)
+        await answered(world, COUNT)
+        assert member.health.ready()[0]
+    assert await world.letters() == []
+    assert Counter(result.review_id for result in await world.results()) == Counter(range(COUNT))
+
+
+async def test_invariant_6_a_review_that_kills_every_engine_is_alone_a_dead_letter(
+    vllm: VllmEngine, kafka: Kafka, topic_prefix: str
+) -> None:
+    """Its neighbours are answered, once each."""
+    world = await world_of(kafka, topic_prefix)
+    await world.send([review(1, n, MARKER if n == 2 else None) for n in range(4)])
+    engine = Mortal(vllm)
+    async with asyncio.timeout(SECONDS), world.running(engine):
+        await answered(world, 4)
+    assert [letter.reason for letter in await world.letters()] == ["engine_killer"]
+    assert Counter(result.review_id for result in await world.results()) == Counter([0, 1, 3])
+    assert engine.deaths >= 3
