@@ -11,9 +11,9 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from consumer.errors import Fenced, RetryLater
+from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.kafka.changelog import Changelog
-from consumer.kafka.clients import closed, started_or_later
+from consumer.kafka.clients import closed, started, started_or_later
 from consumer.kafka.publisher import Commit, Destination, Outcome, Write
 from consumer.kafka.sending import BATCH_BYTES, EVERYTHING, SMALLER, Refused, Sender, producer_options, stopping
 from consumer.kafka.source import Source
@@ -47,10 +47,19 @@ class ExactlyOncePublishers:
     """Makes a publisher for each lane; they share nothing but settings."""
 
     def __init__(self, to: Destination, source: Source, changelog: Changelog) -> None:
+        self._to = to
         self._shared = to, source, changelog
 
     async def start(self) -> None:
-        """Nothing is shared."""
+        """See that publishing is allowed. Raises ConfigError when no broker can be used, or a topic is missing."""
+        producer = AIOKafkaProducer(**producer_options(self._to.connection), enable_idempotence=True)
+        await started(producer, self._to.connection)
+        try:
+            await Sender(producer, self._to.topics).look_up()
+        except RetryLater as error:
+            raise ConfigError(str(error)) from None
+        finally:
+            await closed(producer.stop())
 
     async def stop(self) -> None:
         """Nothing is shared."""
@@ -87,6 +96,7 @@ class ExactlyOncePublisher:
         producer, self._producer, self._sender = self._producer, None, None
         if producer is not None:
             await closed(producer.stop(), DROP_SECONDS)
+            await closed(producer.client.close(), DROP_SECONDS)  # where the stop was cut short
 
     async def commit(self, write: Write) -> Outcome:
         """Write all of it, or find out what became of it; bounded. ConfigError when it would hit every record."""

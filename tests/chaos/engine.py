@@ -61,7 +61,8 @@ class ChaosEngine:
         self._stopped = False
 
     async def start(self) -> None:
-        """Ready at once."""
+        """Ready at once, after a stop too."""
+        self._stopped = False
 
     async def stop(self) -> None:
         """Nothing to release; takes no more."""

@@ -208,7 +208,7 @@ async def test_a_broker_that_is_killed_meanwhile_went_away_and_refused_nothing(m
             await asyncio.to_thread(broker.kill)
             await admin._partition_counts(client)
 
-    with pytest.raises(Unreachable, match=rf"^the broker at {broker.bootstrap_servers} went away: "):
+    with pytest.raises(Unreachable, match=rf"^(the broker|no broker answered) at {broker.bootstrap_servers} "):
         await ask_the_killed()
 
 

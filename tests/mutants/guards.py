@@ -151,7 +151,7 @@ GUARDS = (
         "8: a dead letter keeps the value",
         "consumer/pipeline/outputs.py",
         "return Output(topic, record.key, record.value, record.key, kept + marks, record.timestamp)",
-        "return Output(topic, record.key, (record.value or b'').strip(), record.key, kept + marks, record.timestamp)",
+        "return Output(topic, record.key, (record.value or b'')[:4], record.key, kept + marks, record.timestamp)",
         "tests/unit/test_outputs.py",
     ),
 )

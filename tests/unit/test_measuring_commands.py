@@ -15,7 +15,7 @@ from consumer.analysis.calibration_file import CalibrationFile
 from consumer.analysis.task import Kind, Task
 from consumer.cli import app, measuring
 from consumer.engines.contract import Answer, Deliver, Fault, Prepared
-from consumer.errors import ConfigError, DeadLetter
+from consumer.errors import ConfigError, DeadLetter, EngineDown
 from consumer.hooks import logs
 from consumer.settings import entries, load
 from schemas.base import Sentiment
@@ -156,11 +156,15 @@ def test_an_engine_that_prints_does_not_spoil_the_json(
 
 def test_an_engine_that_is_down_ends_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Status 1."""
-    engine = ScriptedEngine(_stopped=True)
-    monkeypatch.setattr(measuring, "choose_engine", lambda _settings: engine)
+
+    class Dying(ScriptedEngine):
+        async def run(self, *_: object) -> None:
+            raise EngineDown("its worker is gone")
+
+    monkeypatch.setattr(measuring, "choose_engine", lambda _settings: Dying())
     done = invoke("evaluate", polar(tmp_path))
     assert done.exit_code == 1
-    assert done.stderr == "the engine is down: stopped\n"
+    assert done.stderr == "the engine is down: its worker is gone\n"
 
 
 def test_a_sigterm_stops_the_engine_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

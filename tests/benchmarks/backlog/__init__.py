@@ -1,0 +1,1 @@
+"""Memory of a consumer that starts on a backlog: see __main__.py."""
