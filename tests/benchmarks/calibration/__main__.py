@@ -35,7 +35,7 @@ def measure(rows: Sequence[Row], folder: Path) -> CalibrationFile:
     lines = [json.dumps({"content": row.text, "label": LABELS[row.label]}) for row in rows if row.text.strip()]
     reviews.write_text("\n".join(lines), "utf-8")
     command = (sys.executable, "-m", "consumer.cli", "calibrate", str(reviews), "--out", str(out))
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ)  # noqa: S603 - our own command
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ)
     return CalibrationFile.model_validate_json(out.read_bytes())
 
 
