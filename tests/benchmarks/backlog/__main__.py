@@ -18,7 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import Producer
 
 from deploy.kafka.jars import DEFAULT_CACHE
 from deploy.kafka.sources import java_broker
@@ -28,7 +29,7 @@ from schemas.topics import TopicNames
 DATA = Path(__file__).parents[2] / "data" / "nsmc_reviews.jsonl"
 PARTITIONS = 4
 LOOK_SECONDS = 5.0
-IN_FLIGHT = 2000
+IN_FLIGHT = 20_000
 GROUP = "backlog"
 
 
@@ -64,7 +65,7 @@ async def _measured(address: str, folder: Path, options: argparse.Namespace) -> 
     command = [sys.executable, "-m", "consumer.cli"]
     create = [*command, "topics", "create", "--partitions", str(PARTITIONS)]
     await asyncio.to_thread(subprocess.run, create, env=environment, check=True, stdout=subprocess.DEVNULL)
-    await _fill(address, options)
+    await asyncio.to_thread(_fill, address, options)
     process = _started([*command, "run"], environment, folder / "consumer.log")
     try:
         curve = await _watched(address, process, options)
@@ -79,16 +80,15 @@ def _started(command: list[str], environment: dict[str, str], log: Path) -> "sub
         return subprocess.Popen(command, env=environment, stderr=sink)
 
 
-async def _fill(address: str, options: argparse.Namespace) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=address, linger_ms=20, max_batch_size=262_144, acks="all")
-    async with producer:
-        sent = []
-        for key, value in _reviews(options.records, options.restaurants):
-            sent.append(await producer.send(TopicNames().reviews, key=key, value=value))
-            if len(sent) >= IN_FLIGHT:
-                await asyncio.gather(*sent)
-                sent.clear()
-        await asyncio.gather(*sent)
+def _fill(address: str, options: argparse.Namespace) -> None:
+    topic = TopicNames().reviews  # reads the environment: once
+    producer = Producer({"bootstrap.servers": address, "partitioner": "murmur2_random", "linger.ms": 20})
+    for number, (key, value) in enumerate(_reviews(options.records, options.restaurants)):
+        producer.produce(topic, key=key, value=value)
+        if number % IN_FLIGHT == 0:
+            producer.flush(60)
+    if left := producer.flush(60):
+        raise RuntimeError(f"{left} records were not acknowledged")
 
 
 def _reviews(count: int, restaurants: int) -> Iterator[tuple[bytes, bytes]]:
