@@ -172,7 +172,8 @@ class Worker:
         start = where_to_start(
             Standing(*self.partition, self._assigned.partitions, beginning, committed, place.mark), self._ground.origin
         )
-        if committed is None and self._shared.delivery == "at_least_once":  # or a crash leaves state without an offset
+        if committed is None and place.mark is not None and self._shared.delivery == "at_least_once":
+            # before the second commit of its state; not before the first: an offset without state would be refused
             await self._patiently(lambda: self._source.commit(self.partition, start.offset))
         self._state_offset = start.state_offset
         self._workload = self._make_workload(self, self.store)

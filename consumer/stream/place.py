@@ -109,6 +109,8 @@ def where_to_start(lane: Standing, origin: Origin | None) -> Start:
         return Start(max(chosen[origin], lane.beginning), min(state, chosen[origin]))
     if mark is None and committed is None:
         return Start(lane.beginning, lane.beginning)
+    if committed is None and mark is not None and _is_first(mark):
+        return Start(lane.beginning, mark.offset)
     if mark is None or committed is None or not _agree(mark, committed):
         raise LaneRefused(_disagreement(lane))
     return Start(max(committed, lane.beginning), mark.offset)
@@ -126,6 +128,11 @@ def _same_partitions(lane: Standing) -> None:
 def _agree(mark: LaneMark, committed: int) -> bool:
     """In exactly_once both were written in one transaction; in at_least_once the mark comes first."""
     return mark.offset == committed or (mark.delivery == "at_least_once" and mark.offset > committed)
+
+
+def _is_first(mark: LaneMark) -> bool:
+    """In at_least_once a lane that ends inside its first commit leaves its state, and no offset yet."""
+    return mark.delivery == "at_least_once" and mark.sequence == 1
 
 
 def _disagreement(lane: Standing) -> str:

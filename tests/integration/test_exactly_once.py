@@ -426,6 +426,17 @@ async def test_at_least_once_answers_from_state_what_was_interrupted_before_its_
     assert [t.total_count for t in totals.values() if t] == [10]
 
 
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+async def test_a_lane_that_never_committed_opens_again(world: World, delivery: str) -> None:
+    """A member that ends before there was anything leaves nothing behind that the next one would refuse."""
+    world.tuned("delivery", delivery=delivery)
+    for _ in range(2):
+        async with world.running(ScriptedEngine()) as member:
+            await until(lambda: len(member.service.workers) == 4)
+            await until(lambda: all(w.restored or w.refusal for w in member.service.workers.values()))
+            assert [w.refusal for w in member.service.workers.values()] == [""] * 4
+
+
 async def until_committed(world: World, offset: int) -> None:
     """Wait until the group stands there."""
     async with asyncio.timeout(30):

@@ -1,5 +1,7 @@
 """State survives its changelog, whatever the ids; and where a lane begins is decided without guessing."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +118,14 @@ def test_in_at_least_once_state_may_be_ahead(committed: int, offset: int) -> Non
     else:
         with pytest.raises(LaneRefused, match="--from"):
             where_to_start(standing, None)
+
+
+def test_in_at_least_once_a_lane_that_ended_inside_its_first_commit_goes_on() -> None:
+    """Its state was written, its offset was not: records below the mark are answered from the state."""
+    first = LaneMark(9, 1, 4, delivery="at_least_once")
+    assert where_to_start(_standing(None, first, 2), None) == Start(2, 9)
+    with pytest.raises(LaneRefused, match="--from"):
+        where_to_start(_standing(None, replace(first, sequence=2)), None)
 
 
 @pytest.mark.parametrize(("committed", "mark"), [(None, LaneMark(9, 1, 4)), (9, None)])
