@@ -183,6 +183,8 @@ class Service:
                 if (back_to := worker.receive(records)) is not None:
                     self._source.pause([partition])
                     self._source.seek(partition, back_to)
+        for worker in self.workers.values():
+            worker.offered()
 
     def _press(self) -> None:
         open_lanes = {p: w.fill() for p, w in self.workers.items() if w.reading and not w.closed}

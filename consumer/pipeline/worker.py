@@ -91,6 +91,7 @@ class Worker:
         self._make_workload = make_workload
         self._workload: Workload | None = None
         self._state_offset = 0
+        self._offers = 0
 
     def fill(self) -> LaneFill:
         """What is in flight."""
@@ -104,6 +105,10 @@ class Worker:
         """Mark a record as done; late answers of a closed lane are ignored."""
         if self.lane is not None and not self.closed and self.lane.finish(offset, done):
             self._wake.set()
+
+    def offered(self) -> None:
+        """What a poll brought has been offered to the lanes it is of, this one or others."""
+        self._offers += 1
 
     def receive(self, records: Sequence[Record]) -> int | None:
         """Offer records to the lane, in order. Gives the offset to come back to when it is full, else None."""
@@ -211,11 +216,15 @@ class Worker:
         self._hooks(self._event(What.RESTORING, count=end - position))
 
     async def _until_table_is_read(self, end: int) -> None:
-        """Wait until the table has been read; offsets may be missing, so the position tells, not a record."""
-        while not self._draining:
+        """Wait until the table has been read; offsets may be missing, so the position tells, not a record.
+
+        The position moves when a poll collects its records, before they are offered: so one more offer is waited for.
+        """
+        reached: int | None = None
+        while not self._draining and (reached is None or self._offers == reached):
             try:
-                if await self._source.position(self.partition) >= end:
-                    return
+                if reached is None and await self._source.position(self.partition) >= end:
+                    reached = self._offers
             except RetryLater:
                 log.info("the position is not known yet", extra=self.partition._asdict())
             await asyncio.sleep(RESTORE_LOOK_SECONDS)
