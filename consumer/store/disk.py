@@ -14,13 +14,20 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from consumer.errors import ConfigError
-from consumer.stream.changelog import decode_restaurant, decode_review, encode_restaurant, encode_review
+from consumer.stream.changelog import (
+    decode_restaurant,
+    decode_review,
+    decode_strength,
+    encode_restaurant,
+    encode_review,
+    encode_strength,
+)
 from consumer.stream.place import Place
-from consumer.stream.state import Changes, RestaurantState, ReviewState
+from consumer.stream.state import Changes, RestaurantState, ReviewState, StrengthState
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the file: another one is thrown away."""
 STALE_SECONDS = 12 * 3600.0
 """Half of the time that Kafka keeps a compacted topic's tombstones (`delete.retention.ms`): an older file may have
@@ -35,6 +42,10 @@ CREATE TABLE restaurants (restaurant TEXT PRIMARY KEY, state BLOB NOT NULL) WITH
 CREATE TABLE reviews (
     restaurant TEXT NOT NULL, review TEXT NOT NULL, state BLOB NOT NULL, pending INTEGER, deleted_at REAL,
     PRIMARY KEY (restaurant, review)
+) WITHOUT ROWID;
+CREATE TABLE strengths (
+    comparison_group TEXT NOT NULL, restaurant TEXT NOT NULL, state BLOB NOT NULL,
+    PRIMARY KEY (comparison_group, restaurant)
 ) WITHOUT ROWID;
 CREATE INDEX pending ON reviews (restaurant, pending) WHERE pending IS NOT NULL;
 CREATE INDEX deleted ON reviews (deleted_at) WHERE deleted_at IS NOT NULL;
@@ -85,6 +96,12 @@ class SqliteStore:
         query = "SELECT state FROM reviews WHERE restaurant = ? AND pending IS NOT NULL ORDER BY pending LIMIT ?"
         return [decode_review(row[0]) for row in self._connection.execute(query, (restaurant, limit))]
 
+    def strength(self, group: str, restaurant: str) -> StrengthState | None:
+        """What a member's last strengths came from, if anything is known of it."""
+        query = "SELECT state FROM strengths WHERE comparison_group = ? AND restaurant = ?"
+        row = self._connection.execute(query, (group, restaurant)).fetchone()
+        return decode_strength(row[0]) if row else None
+
     def owing(self) -> Iterable[str]:
         """Restaurants with pending reviews."""
         query = "SELECT DISTINCT restaurant FROM reviews WHERE pending IS NOT NULL"
@@ -101,6 +118,7 @@ class SqliteStore:
             with self._connection:
                 self._put_restaurants(changes)
                 self._put_reviews(changes)
+                self._put_strengths(changes)
                 row = (_PLACE.dump_json(place), self._wall())
                 self._connection.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?)", row)
         except sqlite3.Error as error:
@@ -125,6 +143,12 @@ class SqliteStore:
         gone = [key for key, state in changes.reviews.items() if state is None]
         self._connection.executemany("INSERT OR REPLACE INTO reviews VALUES (?, ?, ?, ?, ?)", kept)
         self._connection.executemany("DELETE FROM reviews WHERE restaurant = ? AND review = ?", gone)
+
+    def _put_strengths(self, changes: Changes) -> None:
+        kept = [(*key, encode_strength(state)) for key, state in changes.strengths.items() if state]
+        gone = [key for key, state in changes.strengths.items() if state is None]
+        self._connection.executemany("INSERT OR REPLACE INTO strengths VALUES (?, ?, ?)", kept)
+        self._connection.executemany("DELETE FROM strengths WHERE comparison_group = ? AND restaurant = ?", gone)
 
     def _pending_place(self, state: ReviewState) -> int | None:
         """Its place in the queue for the summary: an edit goes to the end."""

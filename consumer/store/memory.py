@@ -5,7 +5,7 @@ from heapq import nsmallest
 from itertools import islice
 
 from consumer.stream.place import Place
-from consumer.stream.state import Changes, RestaurantState, ReviewState
+from consumer.stream.state import Changes, RestaurantState, ReviewState, StrengthState
 
 
 class MemoryStore:
@@ -17,6 +17,7 @@ class MemoryStore:
         self._restaurants: dict[str, RestaurantState] = {}
         self._reviews: dict[str, dict[str, ReviewState]] = {}
         self._pending: dict[str, dict[str, None]] = {}
+        self._strengths: dict[tuple[str, str], StrengthState] = {}
 
     def clear(self) -> None:
         """Forget everything."""
@@ -35,6 +36,10 @@ class MemoryStore:
         """At most `limit` reviews that no summary has read, oldest first."""
         reviews = self._reviews.get(restaurant, {})
         return [reviews[key] for key in islice(self._pending.get(restaurant, ()), limit)]
+
+    def strength(self, group: str, restaurant: str) -> StrengthState | None:
+        """What a member's last strengths came from, if anything is known of it."""
+        return self._strengths.get((group, restaurant))
 
     def owing(self) -> Iterable[str]:
         """Restaurants with pending reviews."""
@@ -62,6 +67,11 @@ class MemoryStore:
                 self._restaurants[restaurant] = state
         for (restaurant, review), its in changes.reviews.items():
             self._put(restaurant, review, its)
+        for member, strength in changes.strengths.items():
+            if strength is None:
+                self._strengths.pop(member, None)
+            else:
+                self._strengths[member] = strength
         self.place = place
 
     def _put(self, restaurant: str, review: str, state: ReviewState | None) -> None:

@@ -1,6 +1,7 @@
 r"""A lane's state as records of its changelog, and what its mark says of where the lane stands. Pure.
 
-Keys: `R|restaurant`, `V|restaurant|review` (a `|` or `\` inside an id is escaped by `\`), and `~lane`. Values: JSON.
+Keys: `R|restaurant`, `V|restaurant|review`, `G|group|restaurant` (a `|` or `\` inside an id is escaped by `\`; no group
+is an empty field), and `~lane`. Values: JSON.
 """
 
 import re
@@ -10,16 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from consumer.errors import LaneRefused
 from consumer.stream.place import LaneMark, encode_mark, read_mark
-from consumer.stream.state import Changes, RestaurantState, ReviewState
+from consumer.stream.state import Changes, RestaurantState, ReviewState, StrengthState
 
 LANE_KEY = b"~lane"
 Entry = tuple[bytes, bytes | None]
 """Key and value of a changelog record; null where the key is gone."""
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_FIELDS = re.compile(r"(?:[^|\\]|\\.)+", re.DOTALL)
+_FIELDS = re.compile(r"(?:^|\|)((?:[^|\\]|\\.)*)", re.DOTALL)
 _RESTAURANT = TypeAdapter(RestaurantState)
 _REVIEW = TypeAdapter(ReviewState)
+_STRENGTH = TypeAdapter(StrengthState)
 
 
 def entries(changes: Changes) -> list[Entry]:
@@ -28,6 +30,7 @@ def entries(changes: Changes) -> list[Entry]:
         (_key("R", key), encode_restaurant(state) if state else None) for key, state in changes.restaurants.items()
     ]
     found.extend((_key("V", *key), encode_review(state) if state else None) for key, state in changes.reviews.items())
+    found.extend((_key("G", *key), encode_strength(its) if its else None) for key, its in changes.strengths.items())
     return found
 
 
@@ -46,6 +49,11 @@ def encode_review(state: ReviewState) -> bytes:
     return _REVIEW.dump_json(state, exclude_defaults=True)
 
 
+def encode_strength(state: StrengthState) -> bytes:
+    """As JSON; what has its default is left out."""
+    return _STRENGTH.dump_json(state, exclude_defaults=True)
+
+
 def decode_restaurant(value: bytes) -> RestaurantState:
     """Raises ValidationError."""
     return _RESTAURANT.validate_json(value)
@@ -54,6 +62,11 @@ def decode_restaurant(value: bytes) -> RestaurantState:
 def decode_review(value: bytes) -> ReviewState:
     """Raises ValidationError."""
     return _REVIEW.validate_json(value)
+
+
+def decode_strength(value: bytes) -> StrengthState:
+    """Raises ValidationError."""
+    return _STRENGTH.validate_json(value)
 
 
 def collect(records: Iterable[Entry], mark: LaneMark | None = None) -> tuple[Changes, LaneMark | None]:
@@ -78,6 +91,8 @@ def _take(changes: Changes, key: bytes, value: bytes | None) -> LaneMark | None:
             changes.restaurants[restaurant] = decode_restaurant(value) if value is not None else None
         case ["V", restaurant, review]:
             changes.reviews[restaurant, review] = decode_review(value) if value is not None else None
+        case ["G", group, restaurant]:
+            changes.strengths[group, restaurant] = decode_strength(value) if value is not None else None
         case _:
             raise ValueError("no such key is known")
     return None

@@ -60,6 +60,8 @@ class SummaryState:
     """Under which it was published."""
     truncated: bool = False
     """The last reviews it read were cut."""
+    counted: tuple[int, int, int] = (0, 0, 0)
+    """Positive, negative and all reviews, as they were published with it."""
 
 
 def bounded(summary: SummaryState) -> SummaryState:
@@ -95,11 +97,43 @@ class RestaurantState:
     summary: SummaryState | None = None
     summaries: int = 0
     """Made so far: versions go on rising when all reviews were deleted and new ones come."""
+    pending_characters: int = 0
+    """Of the texts that no summary has read."""
+    failures: int = 0
+    """Summary jobs in a row that failed since its last review."""
+    parked: str | None = None
+    """Why no summary is tried any more, until its next review."""
 
     @property
     def total(self) -> int:
         """Reviews that stand."""
         return self.positive + self.negative + self.neutral
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Positive, negative and all reviews that stand: what a summary is published with."""
+        return self.positive, self.negative, self.total
+
+
+@dataclass(frozen=True, slots=True)
+class StrengthState:
+    """What a member's last strengths came from: `G|group|restaurant`. Bounded, whatever the size of the group."""
+
+    version: int = 0
+    """Of its own summary; 0 where it has no strengths yet."""
+    revision: int = 0
+    """How often they were published anew under this version, because others changed."""
+    others: str = ""
+    """Digest of the others' summaries that they were compared with."""
+    changes: int = 0
+    """Rises with each change of those: the difference tells how many came since."""
+    content: str = ""
+    """Digest of what was published."""
+    failures: int = 0
+    """Jobs in a row that failed for the summary of `tried`."""
+    tried: int = 0
+    parked: str | None = None
+    """Why none is tried any more, until its next summary."""
 
 
 class Store(Protocol):
@@ -117,6 +151,9 @@ class Store(Protocol):
 
     def pending(self, restaurant: str, limit: int) -> list[ReviewState]:
         """At most `limit` reviews that no summary has read, oldest first."""
+
+    def strength(self, group: str, restaurant: str) -> StrengthState | None:
+        """What a member's last strengths came from, if anything is known of it."""
 
     def clear(self) -> None:
         """Forget everything: it is read from the changelog anew."""
@@ -140,6 +177,8 @@ class Changes:
 
     restaurants: dict[str, RestaurantState | None] = field(default_factory=dict)
     reviews: dict[tuple[str, str], ReviewState | None] = field(default_factory=dict)
+    strengths: dict[tuple[str, str], StrengthState | None] = field(default_factory=dict)
+    """By group and restaurant."""
 
 
 class Staged:
@@ -178,8 +217,9 @@ class Staged:
             current = self.review(restaurant, key) or review
             self.put_review(restaurant, replace(current, text=None, supports=supports.get(key, ())))
         if (state := self.restaurant(restaurant)) is not None:
-            left = _less_pending(state, len(read))
-            self.put_restaurant(restaurant, replace(left, pending_since=now if left.pending else None))
+            left = _less_pending(state, *read)
+            done = replace(left, pending_since=now if left.pending else None, failures=0)
+            self.put_restaurant(restaurant, done)
 
     def expire(self, before: float, limit: int) -> None:
         """Stage that deletions which were folded before that are forgotten; so many at most."""
@@ -239,7 +279,7 @@ def fold(staged: Staged, arrival: Arrival, label: Label | None, now: float) -> F
     after = _review(arrival, label, before, now)
     restaurant = _counted(_retracted(restaurant, before), after, now)
     staged.put_review(key, after)
-    _take_group(staged, key, restaurant, event)
+    _take_group(staged, key, replace(restaurant, failures=0, parked=None), event)
     return Folded("deleted") if label is None else Folded("analyzed", label)
 
 
@@ -314,8 +354,12 @@ def _review(arrival: Arrival, label: Label | None, before: ReviewState | None, n
 def _counted(restaurant: RestaurantState, review: ReviewState, now: float) -> RestaurantState:
     if review.label is None:
         return restaurant
-    since = restaurant.pending_since if restaurant.pending else now
-    return replace(_add(restaurant, review.label, 1), pending=restaurant.pending + 1, pending_since=since)
+    return replace(
+        _add(restaurant, review.label, 1),
+        pending=restaurant.pending + 1,
+        pending_since=restaurant.pending_since if restaurant.pending else now,
+        pending_characters=restaurant.pending_characters + len(review.text or ""),
+    )
 
 
 def _retracted(restaurant: RestaurantState, review: ReviewState | None) -> RestaurantState:
@@ -324,7 +368,7 @@ def _retracted(restaurant: RestaurantState, review: ReviewState | None) -> Resta
         return restaurant
     restaurant = _add(restaurant, review.label, -1)
     if review.text is not None:
-        return _less_pending(restaurant, 1)
+        return _less_pending(restaurant, review)
     if restaurant.summary is None:
         return restaurant
     summary = restaurant.summary
@@ -361,9 +405,14 @@ def _add(restaurant: RestaurantState, label: Sentiment, count: int) -> Restauran
             return replace(restaurant, neutral=restaurant.neutral + count)
 
 
-def _less_pending(restaurant: RestaurantState, count: int) -> RestaurantState:
-    pending = restaurant.pending - count
-    return replace(restaurant, pending=pending, pending_since=restaurant.pending_since if pending else None)
+def _less_pending(restaurant: RestaurantState, *reviews: ReviewState) -> RestaurantState:
+    pending = restaurant.pending - len(reviews)
+    return replace(
+        restaurant,
+        pending=pending,
+        pending_since=restaurant.pending_since if pending else None,
+        pending_characters=restaurant.pending_characters - sum(len(review.text or "") for review in reviews),
+    )
 
 
 def _take_group(staged: Staged, key: str, restaurant: RestaurantState, event: ReviewEvent) -> None:

@@ -11,7 +11,7 @@ from consumer.errors import ConfigError
 from consumer.store.disk import STALE_SECONDS, SqliteStore
 from consumer.store.memory import MemoryStore
 from consumer.stream.place import LaneMark, Place
-from consumer.stream.state import Changes, RestaurantState, ReviewState, Store
+from consumer.stream.state import Changes, RestaurantState, ReviewState, Store, StrengthState
 
 PLACE = Place(LaneMark(10, 2, 4), 17)
 
@@ -74,6 +74,16 @@ def test_what_is_gone_is_forgotten(store: Store) -> None:
     store.apply(Changes({"a": RestaurantState("a", 1)}, {("a", "1"): read(1)}), PLACE)
     store.apply(Changes({"a": None}, {("a", "1"): None, ("a", "2"): None}), PLACE)
     assert (store.restaurant("a"), store.review("a", "1"), list(store.owing())) == (None, None, [])
+
+
+def test_strengths_are_kept_by_group_and_restaurant(store: Store) -> None:
+    """A restaurant without a group too; one that left is forgotten, by `clear` as well."""
+    one, other = StrengthState(3, 1, "others", 7, "content"), StrengthState(tried=2, failures=5, parked="why")
+    store.apply(Changes(strengths={("g", "a"): one, ("", "a"): other, ("g", "b"): one}), PLACE)
+    store.apply(Changes(strengths={("g", "b"): None, ("h", "a"): None}), PLACE)
+    assert (store.strength("g", "a"), store.strength("", "a"), store.strength("g", "b")) == (one, other, None)
+    store.clear()
+    assert store.strength("g", "a") is None
 
 
 def test_old_deletions_are_found_oldest_first(store: Store) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from consumer.errors import ConfigError, LaneRefused
 from consumer.stream.changelog import LANE_KEY, collect, entries, mark_entry
 from consumer.stream.place import FORMAT, LaneMark, Place, Standing, Start, has_committed, where_to_start
-from consumer.stream.state import Changes, RestaurantState, ReviewState, SummaryState, bounded
+from consumer.stream.state import Changes, RestaurantState, ReviewState, StrengthState, SummaryState, bounded
 from schemas.base import Sentiment
 from schemas.findings import Aspect, Evidence
 
@@ -43,13 +43,21 @@ restaurants = st.builds(
     RestaurantState, ids | st.integers(), *[st.integers(0, 9)] * 3, st.none() | ids, summary=st.none() | summaries
 )
 
+strengths = st.builds(StrengthState, st.integers(0, 9), st.integers(0, 9), ids, st.integers(0, 9), ids)
 
-@given(st.dictionaries(ids, st.none() | restaurants), st.dictionaries(st.tuples(ids, ids), st.none() | reviews))
+
+@given(
+    st.dictionaries(ids, st.none() | restaurants),
+    st.dictionaries(st.tuples(ids, ids), st.none() | reviews),
+    st.dictionaries(st.tuples(st.just("") | ids, ids), st.none() | strengths),
+)
 def test_state_comes_back_as_it_was_written(
-    owners: dict[str, RestaurantState | None], written: dict[tuple[str, str], ReviewState | None]
+    owners: dict[str, RestaurantState | None],
+    written: dict[tuple[str, str], ReviewState | None],
+    members: dict[tuple[str, str], StrengthState | None],
 ) -> None:
     """Also with the separator in an id, and with keys that are gone."""
-    changes = Changes(owners, written)
+    changes = Changes(owners, written, members)
     mark = LaneMark(7, 3, 4)
     found, last = collect([*entries(changes), mark_entry(mark)])
     assert found == changes
@@ -64,7 +72,9 @@ def test_different_reviews_have_different_keys(pairs: list[tuple[str, str]]) -> 
     assert len(set(keys)) == len(pairs)
 
 
-@pytest.mark.parametrize("record", [(b"X|a", b"{}"), (b"R|a", b"{"), (b"V|a", b"{}"), (LANE_KEY, b"7"), (b"\xff", b"")])
+@pytest.mark.parametrize(
+    "record", [(b"X|a", b"{}"), (b"R|a", b"{"), (b"G|a", b"{}"), (b"V|a", b"{}"), (LANE_KEY, b"7"), (b"\xff", b"")]
+)
 def test_what_cannot_be_read_refuses_the_lane(record: tuple[bytes, bytes]) -> None:
     """Nothing is guessed about state."""
     with pytest.raises(LaneRefused, match="cannot be read"):
