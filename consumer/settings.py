@@ -192,9 +192,25 @@ class Jobs(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     summary_min_reviews: int = Field(10, ge=1, description="New reviews that make a summary due.")
+    summary_min_tokens: int = Field(
+        1000, ge=1, description="Their tokens that make one due, estimated at two characters each."
+    )
     summary_max_age_seconds: float = Field(600, gt=0, description="Age of a new review that makes a summary due.")
     strength_refresh_members: int = Field(5, ge=1, description="Changed summaries of others that make strengths due.")
     output_language: Literal["auto", "ko", "en"] = Field("auto", description="`auto`: the reviews' majority language.")
+    job_max_attempts: int = Field(
+        5, ge=1, le=100, description="Failures of a summary or strength job until it is parked: see `parked_jobs`."
+    )
+    job_retry_seconds: float = Field(30, gt=0, le=3600, description="Pause after its first failure; it doubles.")
+    job_retry_max_seconds: float = Field(600, gt=0, le=86_400, description="Longest pause.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.job_retry_seconds > self.job_retry_max_seconds:
+            least, most = self.job_retry_seconds, self.job_retry_max_seconds
+            msg = f"JOB_RETRY_SECONDS={least} is above JOB_RETRY_MAX_SECONDS={most}"
+            raise ValueError(msg)
+        return self
 
 
 class Service(BaseSettings):

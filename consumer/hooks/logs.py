@@ -27,6 +27,7 @@ _LEVELS = {
     What.DEAD_LETTER: logging.WARNING,
     What.COMMIT_FAILED: logging.WARNING,
     What.JOB_FAILED: logging.WARNING,
+    What.JOB_PARKED: logging.ERROR,
     What.RETRY: logging.DEBUG,
     What.FIELD_DROPPED: logging.DEBUG,
 }

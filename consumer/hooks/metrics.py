@@ -39,6 +39,9 @@ class Metrics:
         self._commit_failures = counter("commit_failures_total", "Commits that did not succeed.", "outcome")
         self._retries = counter("retries_total", "Items tried again after a transient error.", "kind")
         self._jobs_failed = counter("job_failures_total", "Summary and strength jobs that failed.", "kind")
+        self._parked = gauge(
+            "parked_jobs", "Jobs that failed too often and wait for the next review.", "topic", "partition"
+        )
         self._ungrounded = counter("ungrounded_claims_total", "Claims dropped: they cited no review.", "kind")
         self._lanes = gauge("lanes", "Open lanes: partitions this member works on.", "topic")
         self._refused = counter("refused_partitions_total", "Partitions that wait for a person's decision.", "topic")
@@ -73,11 +76,12 @@ class Metrics:
             What.COMMIT_FAILED: lambda e: self._commit_failures.labels(e.reason).inc(),
             What.RETRY: lambda e: self._retries.labels(e.kind).inc(),
             What.JOB_FAILED: lambda e: self._jobs_failed.labels(e.kind).inc(),
+            What.PARKED: lambda e: self._parked.labels(e.topic, str(e.partition)).set(e.count),
             What.UNGROUNDED: lambda e: self._ungrounded.labels(e.kind).inc(e.count),
             What.RESTORING: lambda e: self._restoring.labels(e.topic, str(e.partition)).set(e.count),
             What.REFUSED: lambda e: self._refused.labels(e.topic).inc(),
             What.OPENED: lambda e: self._lanes.labels(e.topic).inc(),
-            What.CLOSED: lambda e: self._lanes.labels(e.topic).dec(),
+            What.CLOSED: self._closed,
             What.PAUSED: lambda e: self._paused.set(e.count),
             What.LOAD: self._loaded,
             What.BATCHES: lambda e: self._running.set(e.count),
@@ -92,6 +96,10 @@ class Metrics:
         """Count one event."""
         if record := self._on.get(event.what):
             record(event)
+
+    def _closed(self, event: Event) -> None:
+        self._lanes.labels(event.topic).dec()
+        self._parked.labels(event.topic, str(event.partition)).set(0)  # its next owner tells
 
     def _batch_started(self, event: Event) -> None:
         self._batches.labels(event.reason).inc()

@@ -36,6 +36,7 @@ from consumer.stream.admission import Admission
 from consumer.stream.backpressure import WaterMarks
 from consumer.stream.batcher import Batcher, BatchLimits
 from consumer.stream.keys import KeyCheck
+from consumer.stream.members import Debounce
 from consumer.stream.place import Origin
 from consumer.stream.record import Partition
 from consumer.stream.retry import RetryPolicy
@@ -45,7 +46,9 @@ from schemas.topics import state_topic
 WAITING_BATCHES = 4
 """Full engine loads of tokens that may wait for a batch before partitions pause: enough to choose by priority."""
 MAX_JOBS_PER_LANE = 32
-JOB_RETRY_SECONDS = 30.0
+PROMPT_SHARE = 4
+"""A summary prompt's reviews get this part of a batch's tokens: instructions, the last summary and the answer need more
+than half of the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +177,18 @@ class _Lanes:
         jobs, shared = self._settings.jobs, self._ground.shared
         rules = SummaryRules(
             min_reviews=jobs.summary_min_reviews,
+            min_tokens=jobs.summary_min_tokens,
             max_age=jobs.summary_max_age_seconds,
             language=None if jobs.output_language == "auto" else jobs.output_language,
-            retry_after=JOB_RETRY_SECONDS,
+            prompt_tokens=self._settings.batches.max_tokens_per_batch // PROMPT_SHARE,
+            retry=_job_policy(self._settings),
         )
         return Reviews(worker, shared, store, Summaries(worker, shared, store, rules), self._keys)
 
     def _groups(self, worker: Worker, store: Store) -> Workload:
         jobs = self._settings.jobs
-        rules = StrengthRules(jobs.strength_refresh_members, jobs.summary_max_age_seconds, JOB_RETRY_SECONDS)
+        debounce = Debounce(jobs.strength_refresh_members, jobs.summary_max_age_seconds)
+        rules = StrengthRules(debounce, _job_policy(self._settings))
         return Groups(worker, self._ground.shared, store, rules)
 
 
@@ -206,6 +212,7 @@ def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: H
         hooks=hooks,
         clock=time.monotonic,
         wall=time.time,
+        random=random.random,
         deleted_retention=settings.service.state_deleted_retention_seconds,
         calibration=calibration_file.load(settings.engine.calibration_file, engine.name, engine.model),
     )
@@ -240,6 +247,11 @@ def _dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hook
 def _retry_policy(settings: Settings) -> RetryPolicy:
     retries = settings.retries
     return RetryPolicy(retries.max_attempts, retries.base_seconds, cap=retries.max_seconds)
+
+
+def _job_policy(settings: Settings) -> RetryPolicy:
+    jobs = settings.jobs
+    return RetryPolicy(jobs.job_max_attempts, jobs.job_retry_seconds, cap=jobs.job_retry_max_seconds)
 
 
 def _marks(settings: Settings) -> WaterMarks:

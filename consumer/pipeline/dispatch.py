@@ -84,8 +84,8 @@ class Dispatcher:
 
     @property
     def waiting_tokens(self) -> int:
-        """Tokens that wait for a batch."""
-        return self._batcher.tokens
+        """Tokens of records that wait for a batch."""
+        return self._batcher.fresh_tokens
 
     @property
     def refusal(self) -> str:

@@ -1,10 +1,9 @@
 """The lanes of `restaurant.summaries.by-group`: who is in a group, and what each member is better at."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from consumer.analysis import prompts, strengths
+from consumer.analysis import strengths
 from consumer.analysis.answers import StrengthAnswer, parse_comparison, parse_strength
 from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer, Prepared
@@ -12,30 +11,28 @@ from consumer.errors import DeadLetter
 from consumer.hooks.events import Event, What
 from consumer.pipeline import outputs
 from consumer.pipeline.dispatch import Ask
+from consumer.pipeline.parking import Parking
+from consumer.pipeline.strength_outputs import StrengthOutputs
 from consumer.pipeline.worker import Worker
 from consumer.pipeline.workload import Shared, Staged
+from consumer.stream.changelog import entries
+from consumer.stream.members import Basis, Debounce, Member, Members
 from consumer.stream.owed import Owed
 from consumer.stream.place import Place
 from consumer.stream.record import Output, Record
-from consumer.stream.state import Changes, Store
+from consumer.stream.retry import RetryPolicy
+from consumer.stream.state import Changes, Store, StrengthState
 from consumer.stream.work import Rank
-from schemas.base import id_text
-from schemas.codec import Undecodable, decode, decode_group_key, group_key, restaurant_key
-from schemas.headers import EventType
-from schemas.results import Provenance, RestaurantStrengths, RestaurantSummary
-
-Member = tuple[str, str]
-"""(comparison group or "", restaurant id as text)."""
+from schemas.codec import Undecodable, decode, decode_group_key
+from schemas.results import RestaurantSummary
 
 
 @dataclass(frozen=True, slots=True)
 class StrengthRules:
-    """When strengths are made anew: at once for the member that changed, for the others after so many, or so long."""
+    """When strengths are made, and how often one that fails is tried."""
 
-    refresh_members: int
-    max_age: float
-    retry_after: float
-    """Seconds until a failed job is tried again."""
+    debounce: Debounce
+    retry: RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +55,37 @@ class _Job:
     """Strengths on their way: made from these summaries, whatever arrives meanwhile."""
 
     member: Member
+    basis: Basis
     target: RestaurantSummary
     others: tuple[RestaurantSummary, ...]
     comparison: str = ""
     answer: StrengthAnswer | None = None
+    fault: DeadLetter | None = None
 
 
 class Groups:
-    """The workload of one by-group lane. Its topic is its table, read anew at each assignment."""
+    """The workload of one by-group lane. Its topic is its table, read anew at each assignment.
+
+    What each member's strengths came from is the lane's state: only those are made anew whose basis differs.
+    """
 
     def __init__(self, worker: Worker, shared: Shared, store: Store, rules: StrengthRules) -> None:
-        self._store = store
-        """For its place alone: the members are in the topic."""
-        self._worker, self._shared, self._rules, self._names = worker, shared, rules, shared.names
-        self._groups: dict[str, dict[str, RestaurantSummary]] = {}
+        self._worker, self._shared, self._store, self._rules = worker, shared, store, rules
+        self._outputs = StrengthOutputs(shared)
+        self._members = Members()
+        self._last: dict[Member, StrengthState] = {}
+        """The state of those who are in the table: it is asked for at every change of one of their group."""
         self._owed: Owed[Member] = Owed(shared.limits.max_jobs)
-        self._changes: Counter[Member] = Counter()
-        """Summaries of others that changed since the member's comparison was made."""
-        self._comparisons: dict[Member, str] = {}
+        self._parking: Parking[Member] = Parking(Kind.STRENGTH, worker.partition, shared, rules.retry)
+        self._comparisons: dict[Member, tuple[str, str]] = {}
+        """Digest of the others, and what they are praised for."""
+        self._running: set[Member] = set()
         self._finished: list[_Job] = []
+        self._whole = False
+        """Whether the table has been read: before, nothing is known to be owed."""
 
     def restore(self, record: Record) -> None:
-        """Take a record into the table. What its strengths are is not known here, so they are owed."""
+        """Take a record into the table."""
         try:
             self._take(record)
         except (Undecodable, DeadLetter):
@@ -92,6 +98,10 @@ class Groups:
         except Undecodable as error:
             self._worker.finish(record.offset, Bad(record, DeadLetter(error.reason, str(error))))
             return
+        if self._whole:
+            self._owe(member)
+            for restaurant in self._members.compared(member):
+                self._owe((member[0], restaurant))
         self._worker.finish(record.offset, Gone(member) if gone else None)
 
     def receive_again(self, record: Record) -> None:
@@ -99,88 +109,122 @@ class Groups:
         self.receive(record)
 
     def has_output(self) -> bool:
-        """Whether finished strengths wait to be published."""
+        """Whether a job is over: its strengths wait to be published, or its failure to be remembered."""
         return bool(self._finished)
 
     def start_jobs(self, now: float) -> float | None:
-        """Start the strengths that are due."""
+        """Start the strengths that are due. The table has been read when this is called first."""
+        if not self._whole:
+            self._whole = True
+            for member in list(self._members):
+                self._owe(member)
         for member in self._owed.start(now):
             self._start(member)
         return self._owed.next_due()
 
     def stage(self, done: Sequence[object], refused: Mapping[object, str]) -> Staged:
         """Tombstones of those who left, and the finished strengths that are still the newest."""
-        now = self._shared.wall()
+        now, changes = self._shared.wall(), Changes()
         out: list[Output] = []
         events: list[Event] = []
         jobs = tuple(self._finished)
         for item in done:
-            if isinstance(item, Gone) and item.member not in refused:
-                out.append(replace(self._tombstone(item.member), origin=item.member))
-            elif isinstance(item, Bad):
-                out.append(outputs.dead_letter(self._names.dlq, item.record, item.fault, 1, now))
+            if isinstance(item, Bad):
+                out.append(outputs.dead_letter(self._shared.names.dlq, item.record, item.fault, 1, now))
                 events.append(Event(What.DEAD_LETTER, reason=item.fault.reason, detail=str(item.fault)))
+            elif isinstance(item, Gone) and self._members.get(item.member) is None:  # or it is back already
+                changes.strengths[item.member] = None
+                if item.member not in refused:
+                    out.append(replace(self._outputs.tombstone(item.member), origin=item.member))
         for job in jobs:
-            if job.answer and self._is_newest(job) and job.member not in refused:
-                out.append(replace(self._result(job, job.answer, now), origin=job.member))
-                events.append(Event(What.RESULT, kind="strength", reason="analyzed"))
-        return Staged(tuple(out), (), lambda place: self._settle(jobs, refused, place), tuple(events))
+            out.extend(self._staged_job(job, changes, refused, now, events))
+        return Staged(tuple(out), tuple(entries(changes)), lambda at: self._settle(jobs, changes, at), tuple(events))
+
+    def _staged_job(
+        self, job: _Job, changes: Changes, refused: Mapping[object, str], now: float, events: list[Event]
+    ) -> list[Output]:
+        """A job's strengths, and the state that says what they came from. One that is not the newest leaves nothing."""
+        last = self._known(job.member)
+        fault = DeadLetter("output_refused", refused[job.member]) if job.member in refused else job.fault
+        if not self._is_newest(job):
+            return []
+        if fault or job.answer is None:
+            failures = 1 + (last.failures if last.tried == job.basis.version else 0)
+            said = self._parking.failed(job.member, failures, fault)
+            tried = replace(last, failures=failures, tried=job.basis.version, parked=said.parked)
+            changes.strengths[job.member] = tried
+            events.extend(said.events)
+            return []
+        value = self._outputs.value(job.member, job.target, job.others, job.comparison, job.answer)
+        made = _made(job.basis, last, self._outputs.digest(value))
+        changes.strengths[job.member] = made
+        if (made.version, made.content) == (last.version, last.content):
+            return []  # others have changed, and nothing for this one
+        events.append(Event(What.RESULT, kind="strength", reason="analyzed"))
+        return [replace(self._outputs.record(job.member, value, made.revision, now), origin=job.member)]
+
+    def _settle(self, jobs: Sequence[_Job], changes: Changes, place: Place) -> None:
+        self._store.apply(changes, place)
+        del self._finished[: len(jobs)]
+        for member, state in changes.strengths.items():
+            if state is None:
+                self._last.pop(member, None)
+                self._parking.put(member, parked=False)
+            else:
+                self._last[member] = state
+        for job in jobs:
+            self._owed.finish(job.member)
+            self._running.discard(job.member)
+            state = changes.strengths.get(job.member)
+            self._parking.ended(job.member, state.failures if state else 0)
+            self._owe(job.member)
 
     def _take(self, record: Record) -> tuple[Member, bool]:
-        group, restaurant = member = decode_group_key(record.key)
-        members = self._groups.setdefault(group, {})
+        member = decode_group_key(record.key)
         if record.value is None:
-            self._forget(member, members)
+            self._members.remove(member)
+            self._comparisons.pop(member, None)
             return member, True
-        members[restaurant] = decode(RestaurantSummary, record.value)
-        self._owe(member, members)
+        self._members.put(member, decode(RestaurantSummary, record.value))
         return member, False
 
-    def _forget(self, member: Member, members: dict[str, RestaurantSummary]) -> None:
-        members.pop(member[1], None)
-        self._owed.settle(member)
-        self._comparisons.pop(member, None)
-        del self._changes[member]
-        if not members:
-            del self._groups[member[0]]
-        elif member[0]:
-            self._changed(member, members)
+    def _known(self, member: Member) -> StrengthState:
+        """Its state; remembered while it is in the table."""
+        if (known := self._last.get(member)) is None:
+            known = self._store.strength(*member) or StrengthState()
+            if self._members.get(member):
+                self._last[member] = known
+        return known
 
-    def _owe(self, member: Member, members: dict[str, RestaurantSummary]) -> None:
-        self._owed.owe(member, self._shared.wall())
-        if member[0]:
-            self._changed(member, members)
-
-    def _changed(self, member: Member, members: dict[str, RestaurantSummary]) -> None:
-        """One of a group has changed: the others' comparisons age."""
-        now = self._shared.wall()
-        for restaurant in members:
-            other = (member[0], restaurant)
-            if other != member:
-                self._changes[other] += 1
-                many = self._changes[other] >= self._rules.refresh_members
-                self._owed.owe(other, now if many else now + self._rules.max_age)
+    def _owe(self, member: Member) -> None:
+        """Find out what is owed to a member. While its job runs nothing is: its end asks again."""
+        if member in self._running:
+            return
+        basis, last, now = self._members.basis(member), self._known(member), self._shared.wall()
+        due = self._rules.debounce.due(basis, last, now) if basis else None
+        self._parking.put(member, parked=bool(basis and last.parked and last.tried == basis.version))
+        if due is None:
+            self._owed.settle(member)
+        else:
+            self._owed.owe(member, self._parking.not_before(member, due))
 
     def _start(self, member: Member) -> None:
-        group, restaurant = member
-        members = self._groups.get(group, {})
-        target = members.get(restaurant)
-        if target is None:
+        target, basis = self._members.get(member), self._members.basis(member)
+        if target is None or basis is None:
             self._owed.finish(member)
             return
-        others = tuple(s for r, s in members.items() if r != restaurant) if group else ()
-        job = _Job(member, target, others)
-        known = self._comparisons.get(member) if not self._changes[member] else None
-        del self._changes[member]
-        task = strengths.comparison_task(target, others)
-        if known is None and task.claims:
+        self._running.add(member)
+        job = _Job(member, basis, target, self._members.others(member))
+        digest, known = self._comparisons.get(member, ("", ""))
+        task = strengths.comparison_task(target, job.others)
+        if task.claims and digest != basis.others:
             self._ask(job, task, lambda answer: self._compared(job, parse_comparison(answer.text)))
         else:
-            self._ask_strength(job, known or "")
+            self._ask_strength(job, known if task.claims else "")
 
     def _compared(self, job: _Job, comparison: str) -> None:
         """Stage 1 is there: keep it, and go on to stage 2."""
-        self._comparisons[job.member] = comparison
+        self._comparisons[job.member] = job.basis.others, comparison
         self._ask_strength(job, comparison)
 
     def _ask_strength(self, job: _Job, comparison: str) -> None:
@@ -199,8 +243,11 @@ class Groups:
         def answered(answer: Answer, _: Prepared) -> None:
             use(answer)
 
+        def failed(fault: DeadLetter, _: int) -> None:
+            self._finish(replace(job, fault=fault))
+
         group, restaurant = job.member
-        name, failed = f"{group}/{restaurant}/{task.kind}/{job.target.version}", self._failed(job.member)
+        name = f"{group}/{restaurant}/{task.kind}/{job.target.version}"
         self._shared.submit(Ask(task, restaurant, Rank.JOB, self._worker, answered, failed, name=name))
 
     def _finish(self, job: _Job) -> None:
@@ -209,47 +256,13 @@ class Groups:
         self._finished.append(job)
         self._worker.wake()
 
-    def _failed(self, member: Member) -> Callable[[DeadLetter, int], None]:
-        def failed(fault: DeadLetter, _: int) -> None:
-            self._shared.hooks(Event(What.JOB_FAILED, kind=Kind.STRENGTH, reason=fault.reason, detail=str(fault)))
-            self._comparisons.pop(member, None)  # whatever changed meanwhile is not forgotten
-            self._owed.finish(member)
-            self._owed.schedule(member, self._shared.wall() + self._rules.retry_after)
-            self._worker.wake()
-
-        return failed
-
     def _is_newest(self, job: _Job) -> bool:
-        current = self._groups.get(job.member[0], {}).get(job.member[1])
+        current = self._members.get(job.member)
         return current is not None and current.version == job.target.version
 
-    def _settle(self, jobs: Sequence[_Job], refused: Mapping[object, str], place: Place) -> None:
-        self._store.apply(Changes(), place)
-        del self._finished[: len(jobs)]
-        for job in jobs:
-            self._owed.finish(job.member)
-            if job.member in refused:
-                self._failed(job.member)(DeadLetter("output_refused", refused[job.member]), 1)
 
-    def _tombstone(self, member: Member) -> Output:
-        return outputs.tombstone(self._names.strength, group_key(*member), restaurant_key(member[1]))
-
-    def _result(self, job: _Job, answer: StrengthAnswer, now: float) -> Output:
-        target, (group, restaurant) = job.target, job.member
-        key = group_key(group, restaurant)
-        value = RestaurantStrengths(
-            restaurant_id=target.restaurant_id,
-            strengths=strengths.counted(target, job.others, answer),
-            strength_summary=answer.summary,
-            comparison_summary=job.comparison,
-            compared_with=len(job.others),
-            comparison_group=group or None,
-            version=target.version,
-            provenance=Provenance(
-                engine=self._shared.made.engine, model=self._shared.made.model, prompt=prompts.prompt_id(Kind.STRENGTH)
-            ),
-        )
-        marks = outputs.headers(
-            outputs.ce_id_of_job(self._names.strength, key, target.version), EventType.STRENGTH, now
-        )
-        return outputs.result(self._names.strength, key, value, restaurant_key(id_text(restaurant)), marks)
+def _made(basis: Basis, last: StrengthState, content: str) -> StrengthState:
+    """What strengths that came from `basis` leave behind."""
+    again = last.version == basis.version
+    revision = last.revision + (last.content != content) if again else 0
+    return StrengthState(basis.version, revision, basis.others, basis.changes, content)

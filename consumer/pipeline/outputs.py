@@ -21,9 +21,10 @@ def ce_id_of_record(record: Record, kind: str) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}/{kind}"
 
 
-def ce_id_of_job(topic: str, key: bytes, version: int) -> str:
-    """`{topic}/{key}/{version}`, for a job's output."""
-    return f"{topic}/{key.decode('utf-8', 'replace')}/{version}"
+def ce_id_of_job(topic: str, key: bytes, version: int, revision: int = 0) -> str:
+    """`{topic}/{key}/{version}`, for a job's output; `.{revision}` behind it where one came anew under the version."""
+    again = f".{revision}" if revision else ""
+    return f"{topic}/{key.decode('utf-8', 'replace')}/{version}{again}"
 
 
 def trace_of(record: Record) -> Headers:

@@ -176,9 +176,9 @@ class Reviews:
 
     def _fold(self, staged: state.Staged, item: Reviewed, touched: dict[str, Record], now: float) -> state.Folded:
         restaurant = id_text(item.event.restaurant_id)
-        before = _counts(staged.restaurant(restaurant))
+        before = _shown(staged.restaurant(restaurant))
         folded = state.fold(staged, _arrival(item), item.label, now)
-        if folded.outcome == "analyzed" or _counts(staged.restaurant(restaurant)) != before:
+        if folded.outcome == "analyzed" or _shown(staged.restaurant(restaurant)) != before:
             touched[restaurant] = item.record
         return folded
 
@@ -245,8 +245,9 @@ def _dead_if_refused(item: Reviewed | Known | Refused, refused: Mapping[object, 
     return Refused(item.record, DeadLetter("output_refused", refused[offset]))
 
 
-def _counts(restaurant: state.RestaurantState | None) -> tuple[int, int, int]:
-    return (restaurant.positive, restaurant.negative, restaurant.neutral) if restaurant else (0, 0, 0)
+def _shown(restaurant: state.RestaurantState | None) -> tuple[tuple[int, int, int], str | None]:
+    """What its totals and its last summary show of it."""
+    return (restaurant.counts, restaurant.group) if restaurant and restaurant.total else ((0, 0, 0), None)
 
 
 def _dead(item: Refused) -> Event:

@@ -2,74 +2,67 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
-from consumer.analysis import prompts, summary
+from consumer.analysis import summary
 from consumer.analysis.answers import MAX_REVIEWS, SummaryAnswer, parse_summary
 from consumer.analysis.task import Kind, Language
-from consumer.analysis.text import language_of
 from consumer.engines.contract import Answer, Prepared
 from consumer.errors import DeadLetter
 from consumer.hooks.events import Event, What
-from consumer.pipeline import outputs
 from consumer.pipeline.dispatch import Ask
+from consumer.pipeline.parking import Parking
+from consumer.pipeline.rounds import MAX_PROMPTS, Question, Round
+from consumer.pipeline.summary_outputs import SummaryOutputs
 from consumer.pipeline.worker import Worker
 from consumer.pipeline.workload import Shared
 from consumer.stream import state
 from consumer.stream.owed import Owed
 from consumer.stream.record import Output
-from consumer.stream.state import RestaurantState, ReviewState, Staged, Store, SummaryState
+from consumer.stream.retry import RetryPolicy
+from consumer.stream.state import RestaurantState, Staged, Store, SummaryState
 from consumer.stream.work import Rank
-from schemas.codec import encode, group_key, restaurant_key
-from schemas.headers import EventType
-from schemas.results import Provenance, RestaurantSummary
-from schemas.topics import by_group_key
 
 JOBS_PER_COMMIT = 8
-"""Keeps the state changes of a commit bounded: each job's are below 64 KiB."""
+REVIEWS_PER_COMMIT = MAX_PROMPTS * MAX_REVIEWS
+"""They keep the state changes of a commit bounded: a job's restaurant is below 64 KiB, a review it has read some 100
+bytes. At least one job goes into a commit, and has no more reviews than this."""
+
+CHARACTERS_PER_TOKEN = 2.0
+"""Of pending texts, where only their length is known: between Korean's 1.5 and English's 4."""
 
 
 @dataclass(frozen=True, slots=True)
 class SummaryRules:
-    """When a restaurant owes a summary."""
+    """When a restaurant owes a summary, and how it is made."""
 
     min_reviews: int
+    min_tokens: int
+    """Of the new reviews' texts, estimated by their length."""
     max_age: float
     """Seconds that a review waits at most for the others."""
     language: Language | None
     """None: the reviews' majority."""
-    retry_after: float
-    """Seconds until a failed job is tried again."""
+    prompt_tokens: int
+    """What the reviews' texts of one prompt may weigh."""
+    retry: RetryPolicy
+    """Pauses after jobs that failed, and how many may."""
 
     def due(self, restaurant: RestaurantState) -> float | None:
-        """When its summary is due, in the past if enough is new; None where nothing is."""
-        if restaurant.pending_since is None:
+        """When its summary is due, in the past if enough is new; None where nothing is, or it is parked."""
+        if restaurant.pending_since is None or restaurant.parked:
             return None
-        return restaurant.pending_since + (0 if restaurant.pending >= self.min_reviews else self.max_age)
+        tokens = restaurant.pending_characters / CHARACTERS_PER_TOKEN
+        enough = restaurant.pending >= self.min_reviews or tokens >= self.min_tokens
+        return restaurant.pending_since + (0 if enough else self.max_age)
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """A summary on its way: made from exactly these reviews, whatever arrives meanwhile."""
+class StagedRounds:
+    """The rounds of one commit, well or not."""
 
-    restaurant: str
-    read: tuple[ReviewState, ...]
-    language: Language
-    truncated: bool = False
-    answer: SummaryAnswer | None = None
-
-    @property
-    def origin(self) -> object:
-        """What its outputs are made from."""
-        return ("summary", self.restaurant)
-
-
-@dataclass(frozen=True, slots=True)
-class StagedJobs:
-    """The finished jobs of one commit."""
-
-    jobs: tuple[_Job, ...]
+    rounds: tuple[Round, ...]
     outputs: tuple[Output, ...]
-    refused: Mapping[object, str]
 
 
 class Summaries:
@@ -77,16 +70,15 @@ class Summaries:
 
     def __init__(self, worker: Worker, shared: Shared, store: Store, rules: SummaryRules) -> None:
         self._worker, self._shared, self._store, self._rules = worker, shared, store, rules
-        self._names = shared.names
+        self._outputs = SummaryOutputs(shared, worker.partition.partition)
         self._owed: Owed[str] = Owed(shared.limits.max_jobs)
-        self._finished: list[_Job] = []
-        self._not_before: dict[str, float] = {}
-        """Until when a restaurant whose job failed is left alone."""
+        self._finished: list[Round] = []
+        self._parking: Parking[str] = Parking(Kind.SUMMARY, worker.partition, shared, rules.retry)
         for restaurant in store.owing():
             self._owe(restaurant)
 
     def has_output(self) -> bool:
-        """Whether a finished summary waits to be published."""
+        """Whether a round is over: its summary waits to be published, or its failure to be remembered."""
         return bool(self._finished)
 
     def start(self, now: float) -> float | None:
@@ -95,28 +87,30 @@ class Summaries:
             self._start(restaurant)
         return self._owed.next_due()
 
-    def stage(self, staged: Staged, refused: Mapping[object, str], now: float, events: list[Event]) -> StagedJobs:
-        """Fold the finished summaries into the staged state; gives what to publish."""
-        jobs = tuple(self._finished[:JOBS_PER_COMMIT])
+    def stage(self, staged: Staged, refused: Mapping[object, str], now: float, events: list[Event]) -> StagedRounds:
+        """Fold the finished rounds into the staged state; gives what to publish."""
         out: list[Output] = []
-        for job in jobs:
-            found = staged.restaurant(job.restaurant)
-            if job.answer and found and job.origin not in refused:
-                made = self._publish(staged, job, job.answer, found, now)
-                out.extend(replace(output, origin=job.origin) for output in made)
-                events.extend([Event(What.RESULT, kind="summary", reason="analyzed")] * bool(made))
-        return StagedJobs(jobs, tuple(out), refused)
+        rounds = self._next()
+        for one in rounds:
+            fault = DeadLetter("output_refused", refused[one.origin]) if one.origin in refused else one.fault
+            if (found := staged.restaurant(one.restaurant)) is None:
+                continue
+            if fault or one.answer is None:
+                self._note_failure(staged, one, found, fault, events)
+                continue
+            made = self._publish(staged, one, one.answer, found, now)
+            out.extend(replace(output, origin=one.origin) for output in made)
+            events.extend([Event(What.RESULT, kind="summary", reason="analyzed")] * bool(made))
+        return StagedRounds(rounds, tuple(out))
 
-    def settle(self, changes: state.Changes, staged: StagedJobs) -> None:
-        """A commit has succeeded: its jobs have ended, its restaurants may owe anew."""
-        del self._finished[: len(staged.jobs)]
-        for job in staged.jobs:
-            if job.origin in staged.refused:
-                self._failed(job, DeadLetter("output_refused", staged.refused[job.origin]))
-            else:
-                self._owed.finish(job.restaurant)
-                self._not_before.pop(job.restaurant, None)
-        for restaurant in {*changes.restaurants, *(job.restaurant for job in staged.jobs)}:
+    def settle(self, changes: state.Changes, staged: StagedRounds) -> None:
+        """A commit has succeeded: its rounds have ended, its restaurants may owe anew."""
+        del self._finished[: len(staged.rounds)]
+        for one in staged.rounds:
+            self._owed.finish(one.restaurant)
+            found = self._store.restaurant(one.restaurant)
+            self._parking.ended(one.restaurant, found.failures if found else 0)
+        for restaurant in {*changes.restaurants, *(one.restaurant for one in staged.rounds)}:
             self._owe(restaurant)
 
     def forget(self, staged: Staged, restaurant: str) -> list[Output]:
@@ -125,131 +119,99 @@ class Summaries:
         if found is None or found.summary is None:
             return []
         staged.put_restaurant(restaurant, replace(found, summary=None))
-        key, place = restaurant_key(restaurant), self._worker.partition.partition
-        return [outputs.tombstone(self._names.summary, key, place), self._leave(found.summary.group, restaurant)]
-
-    def _owe(self, restaurant: str) -> None:
-        found = self._store.restaurant(restaurant)
-        due = self._rules.due(found) if found else None
-        if due is None:
-            self._owed.settle(restaurant)
-        else:
-            self._owed.schedule(restaurant, max(due, self._not_before.get(restaurant, due)))
-
-    def _start(self, restaurant: str) -> None:
-        found = self._store.restaurant(restaurant)
-        read = tuple(self._store.pending(restaurant, MAX_REVIEWS))
-        if found is None or not read:
-            self._owed.finish(restaurant)
-            return
-        texts = [review.text or "" for review in read]
-        job = _Job(restaurant, read, language_of(texts, self._rules.language))
-        task = summary.summary_task(found.summary, texts, job.language)
-        self._shared.submit(
-            Ask(
-                task,
-                restaurant,
-                Rank.JOB,
-                self._worker,
-                lambda answer, prepared: self._answered(job, answer, prepared),
-                lambda fault, _: self._failed(job, fault),
-                name=f"{restaurant}/summary/{read[0].review_id}/{read[0].version}",
-            )
-        )
-
-    def _answered(self, job: _Job, answer: Answer, prepared: Prepared) -> None:
-        parsed = parse_summary(answer.text, len(job.read))
-        if parsed.uncited:
-            self._shared.hooks(Event(What.UNGROUNDED, kind=Kind.SUMMARY, count=parsed.uncited))
-        self._finished.append(replace(job, answer=parsed, truncated=prepared.truncated or answer.truncated))
-        self._worker.wake()
-
-    def _failed(self, job: _Job, fault: DeadLetter) -> None:
-        self._shared.hooks(Event(What.JOB_FAILED, kind=Kind.SUMMARY, reason=fault.reason, detail=str(fault)))
-        self._not_before[job.restaurant] = self._shared.wall() + self._rules.retry_after
-        self._owed.finish(job.restaurant)
-        self._owe(job.restaurant)
-        self._worker.wake()
-
-    def _publish(
-        self, staged: Staged, job: _Job, answer: SummaryAnswer, found: RestaurantState, now: float
-    ) -> list[Output]:
-        """Merge what was found in reviews that still stand, retire them, and write the new summary."""
-        standing = [review if staged.stands(job.restaurant, review) else None for review in job.read]
-        if not any(standing):
-            return []
-        last = found.summary
-        merged = summary.merge(last.positive if last else (), last.negative if last else (), answer, standing)
-        staged.retire(job.restaurant, [review for review in standing if review], merged.supports, now)
-        after = staged.restaurant(job.restaurant) or found
-        made = SummaryState(
-            answer.overall,
-            merged.positive,
-            merged.negative,
-            job.language,
-            after.summaries + 1,
-            after.group,
-            job.truncated,
-        )
-        return self._replaced(staged, job.restaurant, after, state.bounded(made), now)
+        return self._outputs.gone(restaurant, found.summary)
 
     def corrected(self, staged: Staged, restaurant: str, now: float) -> list[Output]:
         """The last summary anew, without asking the engine, when a review it rests on is gone or the group has changed.
 
-        A deleted review's words do not stay published until somebody writes another one.
+        A deleted review's words do not stay published until somebody writes another one. Counts alone wait for the
+        next summary, where one is owed.
         """
         found, published = staged.restaurant(restaurant), self._store.restaurant(restaurant)
         if found is None or found.summary is None or published is None or published.summary is None:
             return []
-        last = found.summary
-        if (last.positive, last.negative) == (published.summary.positive, published.summary.negative) and (
-            last.group == found.group
-        ):
+        last, before = found.summary, published.summary
+        same = (last.positive, last.negative, found.group) == (before.positive, before.negative, last.group)
+        if same and (found.pending or last.counted == found.counts):
             return []
-        made = replace(last, version=found.summaries + 1, group=found.group)
-        return self._replaced(staged, restaurant, found, made, now)
+        return self._outputs.replaced(staged, restaurant, found, replace(last, group=found.group), now)
 
-    def _replaced(
-        self, staged: Staged, restaurant: str, found: RestaurantState, made: SummaryState, now: float
+    def _next(self) -> tuple[Round, ...]:
+        """The rounds of the next commit: as many as its state changes have room for, one at least."""
+        room, rounds = REVIEWS_PER_COMMIT, self._finished[:JOBS_PER_COMMIT]
+
+        def fits(one: Round) -> bool:
+            nonlocal room
+            room -= len(one.read)
+            return room >= 0
+
+        return tuple(takewhile(fits, rounds)) or tuple(rounds[:1])
+
+    def _owe(self, restaurant: str) -> None:
+        found = self._store.restaurant(restaurant)
+        self._parking.put(restaurant, parked=bool(found and found.parked))
+        due = self._rules.due(found) if found else None
+        if due is None:
+            self._owed.settle(restaurant)
+        else:
+            self._owed.schedule(restaurant, self._parking.not_before(restaurant, due))
+
+    def _start(self, restaurant: str) -> None:
+        found = self._store.restaurant(restaurant)
+        waiting = self._store.pending(restaurant, REVIEWS_PER_COMMIT)
+        if found is None or not waiting:
+            self._owed.finish(restaurant)
+            return
+        one = Round(restaurant, waiting, self._rules.language, self._rules.prompt_tokens)
+        for question in one.questions(found.summary):
+            self._ask(one, question)
+
+    def _ask(self, one: Round, question: Question) -> None:
+        def answered(answer: Answer, prepared: Prepared) -> None:
+            parsed = parse_summary(answer.text, len(question.task.reviews))
+            if parsed.uncited and question.task.reviews:
+                self._shared.hooks(Event(What.UNGROUNDED, kind=Kind.SUMMARY, count=parsed.uncited))
+            for more in one.take(question.number, parsed, self._last(one.restaurant), truncated=prepared.truncated):
+                self._ask(one, more)
+            self._look(one)
+
+        def failed(fault: DeadLetter, _: int) -> None:
+            one.fail(fault)
+            self._look(one)
+
+        name, restaurant = question.name, one.restaurant
+        self._shared.submit(Ask(question.task, restaurant, Rank.JOB, self._worker, answered, failed, name=name))
+
+    def _look(self, one: Round) -> None:
+        if one.over:
+            self._finished.append(one)
+            self._worker.wake()
+
+    def _last(self, restaurant: str) -> SummaryState | None:
+        found = self._store.restaurant(restaurant)
+        return found.summary if found else None
+
+    def _note_failure(
+        self, staged: Staged, one: Round, found: RestaurantState, fault: DeadLetter | None, events: list[Event]
+    ) -> None:
+        """Count it in the restaurant's state: after a restart it goes on from there, and the last one parks it."""
+        said = self._parking.failed(one.restaurant, found.failures + 1, fault)
+        events.extend(said.events)
+        if found.pending:  # else its reviews are gone, and nothing is owed
+            staged.put_restaurant(one.restaurant, replace(found, failures=found.failures + 1, parked=said.parked))
+
+    def _publish(
+        self, staged: Staged, one: Round, answer: SummaryAnswer, found: RestaurantState, now: float
     ) -> list[Output]:
-        """Stage a summary in place of the last, and write it; a group it has left gets a tombstone."""
+        """Merge what was found in reviews that stand, retire them, and write the summary if it says anything new."""
+        standing = [review if staged.stands(one.restaurant, review) else None for review in one.read]
+        if not any(standing):
+            return []
         last = found.summary
-        after = replace(found, summary=made, summaries=made.version)
-        staged.put_restaurant(restaurant, after)
-        left = [self._leave(last.group, restaurant)] if last and last.group != made.group else []
-        return [*left, *self._records(restaurant, after, made, now)]
-
-    def _records(self, restaurant: str, counts: RestaurantState, made: SummaryState, now: float) -> list[Output]:
-        key, partition = restaurant_key(restaurant), self._worker.partition.partition
-        value = encode(self._value(counts, made))
-        marks = outputs.headers(outputs.ce_id_of_job(self._names.summary, key, made.version), EventType.SUMMARY, now)
-        in_group = group_key(made.group, restaurant)
-        return [
-            Output(self._names.summary, key, value, partition, marks),
-            Output(self._names.by_group, in_group, value, by_group_key(made.group, key), marks),
-        ]
-
-    def _value(self, counts: RestaurantState, made: SummaryState) -> RestaurantSummary:
-        return RestaurantSummary(
-            restaurant_id=counts.restaurant_id,
-            overall_summary=made.overall,
-            positive_aspects=made.positive,
-            negative_aspects=made.negative,
-            positive_count=counts.positive,
-            negative_count=counts.negative,
-            review_count=counts.total,
-            version=made.version,
-            comparison_group=made.group,
-            language=made.language,
-            provenance=Provenance(
-                engine=self._shared.made.engine,
-                model=self._shared.made.model,
-                prompt=prompts.prompt_id(Kind.SUMMARY),
-                truncated=made.truncated,
-            ),
-        )
-
-    def _leave(self, group: str | None, restaurant: str) -> Output:
-        """The tombstone of a restaurant in a group it is no longer in."""
-        key = group_key(group, restaurant)
-        return outputs.tombstone(self._names.by_group, key, by_group_key(group, restaurant_key(restaurant)))
+        merged = summary.merge(last.positive if last else (), last.negative if last else (), answer, standing)
+        staged.retire(one.restaurant, [review for review in standing if review], merged.supports, now)
+        after = staged.restaurant(one.restaurant) or found
+        version = last.version if last else 0
+        texts = answer.overall, merged.positive, merged.negative, one.language
+        made = state.bounded(SummaryState(*texts, version, after.group, one.truncated, after.counts))
+        return [] if made == last else self._outputs.replaced(staged, one.restaurant, after, made, now)

@@ -65,7 +65,7 @@ class LaneLimits:
     max_records: int
     max_bytes: int
     max_jobs: int
-    """Summary or strength jobs that are with the engine at once."""
+    """Restaurants whose summary, or strengths, are with the engine at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class Shared:
     """Seconds, never going back."""
     wall: Callable[[], float]
     """Seconds since 1970."""
+    random: Callable[[], float]
+    """Uniform in [0, 1)."""
     deleted_retention: float
     """Seconds for which the mark of a deleted review keeps a late original dead."""
     calibration: Calibration

@@ -78,14 +78,14 @@ class Batcher(Generic[T]):
     wait and the oldest of all has waited `linger`, or when the oldest has waited `linger_max`. A caller that takes
     until it gets None, whenever `next_due` has come, leaves nothing waiting beyond `linger_max`.
 
-    Nothing here bounds what waits: backpressure does, by `tokens`.
+    Nothing here bounds what waits: backpressure does, by `fresh_tokens`.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
         self._turns = {rank: _Turns[T]() for rank in Rank}  # most urgent first, as Rank is
         self._waiting: OrderedDict[Item[T], _Turns[T]] = OrderedDict()  # oldest first, each with where it waits now
-        self._weight = Weight()
+        self._weight, self._fresh = Weight(), Weight()
 
     def __len__(self) -> int:
         """Items that wait."""
@@ -100,6 +100,11 @@ class Batcher(Generic[T]):
     def tokens(self) -> int:
         """Tokens that wait: the own tokens of all, and each distinct prefix once."""
         return self._weight.tokens
+
+    @property
+    def fresh_tokens(self) -> int:
+        """The same, of records alone: jobs are bounded by those who owe them, and never keep a record out."""
+        return self._fresh.tokens
 
     def add(self, item: Item[T], now: float) -> None:
         """Let an item wait for its turn.
@@ -119,6 +124,8 @@ class Batcher(Generic[T]):
         turns.enter(item, now)
         self._waiting[item] = turns
         self._weight.add(item)
+        if item.rank is not Rank.JOB:
+            self._fresh.add(item)
 
     def withdraw(self, item: Item[T]) -> bool:
         """Forget an item that is no longer wanted. False if it does not wait: it was taken, or never added."""
@@ -127,6 +134,8 @@ class Batcher(Generic[T]):
             return False
         turns.leave(item)
         self._weight.remove(item)
+        if item.rank is not Rank.JOB:
+            self._fresh.remove(item)
         return True
 
     def discard(self, unwanted: Callable[[Item[T]], bool]) -> list[Item[T]]:
