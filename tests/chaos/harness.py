@@ -22,6 +22,7 @@ from tests.chaos.comparison import Ledger, Problem, Watermarks, differing_totals
 from tests.chaos.crew import Crew
 from tests.chaos.feed import Feed
 from tests.chaos.group import Group
+from tests.chaos.jobs import JobLedger
 from tests.chaos.plan import LONG, Pace, plan
 from tests.chaos.report import Report
 from tests.chaos.traffic import Traffic
@@ -33,6 +34,8 @@ STOP_SECONDS: Final = 30.0
 START_SECONDS: Final = 60.0
 """Until the first offset is committed: turmoil begins when there is something to disturb."""
 READ_SECONDS: Final = 120.0
+LOOK_SECONDS: Final = 3.0
+"""Between two looks at whether all jobs are done."""
 _OURS: Final = ("KAFKA_", "TOPIC_", "VLLM_", "RETRY_", "CHAOS_")
 
 
@@ -129,6 +132,18 @@ class _Run:
             self._report.drained_in = time.monotonic() - started
         except TimeoutError as error:
             self._report.failures.append(f"not drained: {error}")
+            return
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """And what they owe then: summaries and strengths, while they are still there to make them."""
+        started, owed = time.monotonic(), list[str]()
+        while (waited := time.monotonic() - started) < self._options.drain_seconds:
+            if not (owed := (await self._jobs()).owed()):
+                self._report.settled_in = waited
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+        self._report.failures.append(f"jobs not done: {len(owed)}, such as {'; '.join(owed[:5])}")
 
     async def _compare(self) -> None:
         ledger = Ledger()
@@ -141,6 +156,9 @@ class _Run:
             self._report.found = ledger.problems()
             if problem := await self._compare_totals(ledger):
                 self._report.found.append(problem)
+            jobs = await self._jobs()
+            self._report.found += jobs.problems()
+            self._report.summaries, self._report.strengths = jobs.made
         except (wire.NotReadable, ValueError) as error:
             self._report.failures.append(str(error))
         self._report.records, self._report.results = ledger.records, ledger.results
@@ -165,6 +183,18 @@ class _Run:
             found[record.key] = Counter(wire.totals_of(record))
         return differing_totals(ledger.totals(), found)
 
+    async def _jobs(self) -> JobLedger:
+        jobs, names = JobLedger(), self._names
+        async for record in self._read(names.totals):
+            jobs.totals[record.key] = wire.counts_of(record)
+        async for record in self._read(names.summary):
+            jobs.summary(record.key, wire.summary_of(record))
+        async for record in self._read(names.by_group):
+            jobs.members[record.key] = wire.summary_of(record)
+        async for record in self._read(names.strength):
+            jobs.strength(record.key, wire.strengths_of(record))
+        return jobs
+
     def _read(self, topic: str) -> AsyncIterator[Any]:
         return wire.read_committed(self._servers, topic, self._options.partitions, READ_SECONDS)
 
@@ -185,6 +215,10 @@ def _environment(options: Options, bootstrap_servers: str, calm: Path) -> dict[s
         "RETRY_BASE_SECONDS": "0.05",
         "RETRY_MAX_SECONDS": "1",
         "SUMMARY_MIN_REVIEWS": "50",
+        "SUMMARY_MAX_AGE_SECONDS": "3",
+        "JOB_RETRY_SECONDS": "0.5",
+        "JOB_RETRY_MAX_SECONDS": "1",
+        "JOB_MAX_ATTEMPTS": "100",
         "METRICS_PORT": "0",
         "LOG_FORMAT": "json",
         "CHAOS_CALM": str(calm),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from tests.chaos.comparison import DISORDERED, DOUBLED, LOST, Problem
+from tests.chaos.jobs import REPEATED
 
 
 @dataclass(slots=True)
@@ -22,6 +23,10 @@ class Report:
     dead_letters: int = 0
     drained_in: float | None = None
     """Seconds from the last happening's end until the offsets were at the input's end; None: not in time."""
+    settled_in: float | None = None
+    """Seconds from there until every summary and all strengths were up to date; None: not in time."""
+    summaries: int = 0
+    strengths: int = 0
     found: list[Problem] = field(default_factory=list)
     """What the comparison found."""
     failures: list[str] = field(default_factory=list)
@@ -33,7 +38,7 @@ class Report:
 
     def problems(self) -> list[str]:
         """What makes the run a failure. At least once promises no more than that nothing is lost."""
-        allowed = {DOUBLED} if self.delivery == "at_least_once" else set()
+        allowed = {DOUBLED, REPEATED} if self.delivery == "at_least_once" else set()
         counted = [
             f"{problem.count} {problem.what}, such as {'; '.join(problem.examples)}"
             for problem in self.found
@@ -56,7 +61,11 @@ class Report:
             ("lost", self.count(LOST)),
             ("doubled", self.count(DOUBLED)),
             ("out of order", self.count(DISORDERED)),
-            ("drained in", "not in time" if self.drained_in is None else f"{self.drained_in:.1f} s"),
+            ("summaries", self.summaries),
+            ("strengths", self.strengths),
+            ("jobs repeated", self.count(REPEATED)),
+            ("drained in", _time(self.drained_in)),
+            ("settled in", _time(self.settled_in)),
         ]
 
     def text(self) -> str:
@@ -72,3 +81,7 @@ class Report:
             "out_of_order": self.count(DISORDERED),
             "problems": self.problems(),
         }
+
+
+def _time(seconds: float | None) -> str:
+    return "not in time" if seconds is None else f"{seconds:.1f} s"

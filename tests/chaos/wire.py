@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.base import Sentiment
 from schemas.codec import decode
-from schemas.results import SentimentResult, SentimentTotals
+from schemas.results import RestaurantStrengths, RestaurantSummary, SentimentResult, SentimentTotals
 from tests.chaos.comparison import NO_REVIEW, Input, Letter, Place, Result
+from tests.chaos.jobs import Counts, Made
 from tests.chaos.traffic import FATE, NUMBER, Fate, label_of
 
 _ADDED = "dlq."
@@ -62,6 +63,31 @@ def totals_of(record: Any) -> dict[Sentiment, int]:
     found = decode(SentimentTotals, record.value)
     counts = (found.positive_count, found.negative_count, found.neutral_count)
     return dict(zip((Sentiment.POSITIVE, Sentiment.NEGATIVE, Sentiment.NEUTRAL), counts, strict=True))
+
+
+def counts_of(record: Any) -> Counts | None:
+    """What a summary made now would count; None for a tombstone."""
+    if record.value is None:
+        return None
+    found = decode(SentimentTotals, record.value)
+    return found.positive_count, found.negative_count, found.total_count
+
+
+def summary_of(record: Any) -> Made | None:
+    """A summary; None for a tombstone."""
+    if record.value is None:
+        return None
+    found = decode(RestaurantSummary, record.value)
+    return Made(_id(record), found.version, (found.positive_count, found.negative_count, found.review_count))
+
+
+def strengths_of(record: Any) -> Made | None:
+    """Strengths; None for a tombstone."""
+    return Made(_id(record), decode(RestaurantStrengths, record.value).version) if record.value is not None else None
+
+
+def _id(record: Any) -> str:
+    return str(dict(record.headers)["ce_id"], "utf-8")
 
 
 async def read_committed(bootstrap_servers: str, topic: str, partitions: int, seconds: float) -> AsyncIterator[Any]:

@@ -1,0 +1,1 @@
+"""How well the totals of a restaurant tell its ratings."""
