@@ -3,6 +3,8 @@
 import fcntl
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +15,42 @@ log = logging.getLogger(__name__)
 MAX_MEMBERS = 1000
 """Processes of one group on one host."""
 _LOCK = "lock"
+
+
+@contextmanager
+def free_directories(state_dir: Path, group_id: str) -> Iterator[list[Path]]:
+    """Hold the directories of a group that no process holds, as if they were ours. Raises ConfigError."""
+    with ExitStack() as held:
+        try:
+            yield [path for path in _directories(state_dir, group_id) if _taken(path, held)]
+        except OSError as error:
+            raise ConfigError(f"STATE_DIR={state_dir}: {error.strerror or error} ({error.filename})") from None
+
+
+def _directories(state_dir: Path, group_id: str) -> list[Path]:
+    group = state_dir / quote(group_id, safe="")
+    return sorted(path.parent for path in group.glob(f"*/{_LOCK}"))
+
+
+def _taken(path: Path, held: ExitStack) -> bool:
+    descriptor = _lock(path / _LOCK)
+    if descriptor is not None:
+        held.callback(os.close, descriptor)
+    return descriptor is not None
+
+
+def _lock(file: Path) -> int | None:
+    """The lock's descriptor; None where another process has it. Raises OSError."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 class StateDirectory:
@@ -41,7 +79,8 @@ class StateDirectory:
             for number in range(MAX_MEMBERS):
                 path = self._group / str(number)
                 path.mkdir(parents=True, exist_ok=True)
-                if self._locked(path / _LOCK):
+                self._lock = _lock(path / _LOCK)
+                if self._lock is not None:
                     self._path = path
                     return path
         except OSError as error:
@@ -56,16 +95,3 @@ class StateDirectory:
         lock, self._lock, self._path = self._lock, None, None
         if lock is not None:
             os.close(lock)
-
-    def _locked(self, file: Path) -> bool:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        except OSError:
-            os.close(descriptor)
-            raise
-        self._lock = descriptor
-        return True

@@ -51,6 +51,18 @@ CLEANUP_POLICY = "cleanup.policy"
 MAX_MESSAGE_BYTES = "max.message.bytes"
 _DELETE = {CLEANUP_POLICY: "delete"}
 _COMPACT = {CLEANUP_POLICY: "compact"}
+DELETE_RETENTION_SECONDS = 24 * 3600
+"""How long a compacted topic keeps a tombstone that readers may not have seen: Kafka's default, made sure of."""
+_READ_AT_EVERY_START = {
+    **_COMPACT,
+    "segment.bytes": str(64 * 1024 * 1024),
+    "segment.ms": str(3600 * 1000),
+    "min.cleanable.dirty.ratio": "0.2",
+    "delete.retention.ms": str(DELETE_RETENTION_SECONDS * 1000),
+}
+"""Kafka never compacts the segment that is being written, by default up to 1 GiB or a week of it. A lane writes its
+mark up to five times a second: some hundred megabytes a week of nothing but old marks, read by whoever restores without
+a local store. With these at most an hour of them is left, and old values are a fifth of the rest."""
 
 
 def topic_specs(
@@ -67,9 +79,9 @@ def topic_specs(
         TopicSpec(names.strength, config=_COMPACT),
         TopicSpec(names.replies, config=_DELETE),
         TopicSpec(names.dlq, config=dlq, holds=(names.reviews, names.requests)),
-        TopicSpec(names.by_group, config=_COMPACT),
-        TopicSpec(state_topic(group_id, names.reviews), like=names.reviews, config=_COMPACT),
-        TopicSpec(state_topic(group_id, names.by_group), like=names.by_group, config=_COMPACT),
+        TopicSpec(names.by_group, config=_READ_AT_EVERY_START),
+        TopicSpec(state_topic(group_id, names.reviews), like=names.reviews, config=_READ_AT_EVERY_START),
+        TopicSpec(state_topic(group_id, names.by_group), like=names.by_group, config=_READ_AT_EVERY_START),
     )
 
 

@@ -13,7 +13,6 @@ from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from consumer.analysis.answers import InvalidAnswer
 from consumer.analysis.calibration import Calibration
@@ -21,6 +20,7 @@ from consumer.analysis.judging import Judged, judge
 from consumer.analysis.labelled import LabelledReview, Review
 from consumer.analysis.task import Kind, Task
 from consumer.analysis.text import language_of
+from consumer.cli.progress import progress
 from consumer.engines.contract import Answer, Engine
 from consumer.errors import ConfigError, EngineDown
 from consumer.hooks import logs
@@ -90,9 +90,9 @@ def ask_engine(engine: Engine, settings: Settings, tasks: Sequence[Task]) -> lis
     An engine that dies ends the command with a message and status 1. SIGTERM stops the engine first.
     """
     try:
-        with _stdout_kept(), _progress(len(tasks)) as (say, advance):
+        with _stdout_kept(), progress(len(tasks)) as (say, advance):
             say(f"starting {engine.name} ({engine.model})")
-            return asyncio.run(_ask(engine, tasks, AskLimits.of(settings), say, advance))
+            return asyncio.run(_ask(engine, tasks, AskLimits.of(settings), say, lambda: advance(1)))
     except EngineDown as error:
         typer.echo(f"the engine is down: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from None
@@ -163,13 +163,3 @@ def _stdout_kept() -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(kept, _STDOUT)
         os.close(kept)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[], None]]]:
-    """Hold a progress bar on standard error; give what names the step, and what moves it on by one."""
-    out = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda text: bar.update(task, description=text), lambda: bar.advance(task)

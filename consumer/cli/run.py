@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import signal
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, NoReturn
 
@@ -12,6 +11,7 @@ import typer
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from consumer import settings as _settings
+from consumer.cli.progress import loop_factory
 from consumer.errors import ConfigError, EngineDown
 from consumer.hooks import logs
 from consumer.hooks.http import serving
@@ -53,7 +53,7 @@ def run(
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(settings, registry, origin.value if origin else None))
     except BaseExceptionGroup as group:  # a TaskGroup's: what ended it decides how we end
         _end(_leaves(group), group)
@@ -91,14 +91,6 @@ def _announce(settings: Settings, parts: Assembly, port: int) -> None:
         "brokers": settings.kafka.bootstrap_servers,
     }
     log.info("starting", extra=said | ({"metrics_port": port} if port else {}))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop  # noqa: PLC0415 - not on every platform
-
-    return uvloop.new_event_loop
 
 
 def _end(errors: list[BaseException], cause: BaseException) -> NoReturn:

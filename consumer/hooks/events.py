@@ -43,6 +43,8 @@ class What(StrEnum):
     """`reason` is the outcome, `detail` the error."""
     RESTORING = "restoring"
     """A lane reads its changelog: `count` offsets remain."""
+    RESTORED = "restored"
+    """A lane has read its changelog, or has ended before: after `seconds`, `count` records of it were new."""
     OPENED = "opened"
     """A lane takes records, from offset `count`."""
     REFUSED = "refused"

@@ -15,9 +15,12 @@ from consumer.hooks.events import Event, What
 OWN_LOGGERS = ("consumer", "__main__")
 REPEAT_SECONDS = 10.0
 KEPT_LINES = 500
+PROGRESS_SECONDS = 5.0
+"""Between two lines about a partition that restores."""
 
 _LEVELS = {
     What.RESTORING: logging.INFO,
+    What.RESTORED: logging.INFO,
     What.OPENED: logging.INFO,
     What.CLOSED: logging.INFO,
     What.REFUSED: logging.ERROR,
@@ -89,16 +92,39 @@ class Repeats(logging.Filter):
         return True
 
 
-def log_listener() -> Callable[[Event], None]:
-    """A listener that writes the events a person at 3 a.m. wants to see."""
+def log_listener(clock: Callable[[], float]) -> Callable[[Event], None]:
+    """A listener that writes the events a person at 3 a.m. wants to see. `clock`: seconds, never going back."""
     log = logging.getLogger("consumer.events")
+    progress = _Progress(clock)
 
     def listen(event: Event) -> None:
         level = _LEVELS.get(event.what)
-        if level is not None and log.isEnabledFor(level):
+        if level is not None and log.isEnabledFor(level) and progress.is_worth_a_line(event):
             log.log(level, event.what.replace("_", " "), extra=_said(event))
 
     return listen
+
+
+class _Progress:
+    """A lane that restores tells of every poll: a line now and then will do."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._said: dict[tuple[str, int], float] = {}
+
+    def is_worth_a_line(self, event: Event) -> bool:
+        """Every other event is."""
+        lane, now = (event.topic, event.partition), self._clock()
+        if event.what is What.RESTORED:
+            self._said.pop(lane, None)
+            return event.count > 0
+        if event.what is not What.RESTORING:
+            return True
+        last = self._said.setdefault(lane, now)
+        if now - last < PROGRESS_SECONDS:
+            return False
+        self._said[lane] = now
+        return True
 
 
 def _said(event: Event) -> dict[str, object]:
@@ -109,4 +135,6 @@ def _said(event: Event) -> dict[str, object]:
         said |= {"offset": event.count}
     if event.what is What.RESTORING:
         said |= {"remaining": event.count}
+    if event.what is What.RESTORED:
+        said |= {"records": event.count, "seconds": round(event.seconds, 3)}
     return {name: value for name, value in said.items() if value != ""}

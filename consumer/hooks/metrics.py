@@ -79,6 +79,7 @@ class Metrics:
             What.PARKED: lambda e: self._parked.labels(e.topic, str(e.partition)).set(e.count),
             What.UNGROUNDED: lambda e: self._ungrounded.labels(e.kind).inc(e.count),
             What.RESTORING: lambda e: self._restoring.labels(e.topic, str(e.partition)).set(e.count),
+            What.RESTORED: lambda e: self._restoring.labels(e.topic, str(e.partition)).set(0),
             What.REFUSED: lambda e: self._refused.labels(e.topic).inc(),
             What.OPENED: lambda e: self._lanes.labels(e.topic).inc(),
             What.CLOSED: self._closed,

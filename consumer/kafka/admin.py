@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    GroupIdNotFound,
     IncompatibleBrokerVersion,
     KafkaConnectionError,
     KafkaError,
@@ -91,6 +92,21 @@ async def create(
         await _create(admin, [s for s in missing if s.like or s.holds], partitions, replicas)
         existing = tuple(spec.name for spec in specs if spec.name in counts)
         return Created(tuple(spec.name for spec in missing), existing, await _checked(admin, specs))
+
+
+async def members(
+    connection: KafkaConnection, group_id: str, seconds: float = DEFAULT_SECONDS
+) -> tuple[str, ...]:
+    """The group's members, each as `client id at host`; one that died counts until its session time-out.
+
+    Raises Unreachable or another ConfigError.
+    """
+    async with _opened(connection, seconds) as admin:
+        (answer,) = await admin.describe_consumer_groups([group_id])
+        (code, _, _, _, _, found), *_ = (group[:6] for group in answer.groups)
+        if code and code != GroupIdNotFound.errno:
+            raise for_code(code)(f"the group {group_id} cannot be described")
+        return tuple(f"{client} at {host}" for _, client, host, *_ in found)
 
 
 @asynccontextmanager

@@ -27,8 +27,8 @@ Progress = Callable[[Sequence[Entry], int, int], None]
 """(records in order, offset after them, the end)."""
 
 
-class Ahead(Exception):  # noqa: N818 - the state it tells of
-    """The changelog ends before the position asked for: it is not the one that the position belongs to."""
+class Discontinued(Exception):  # noqa: N818 - the state it tells of
+    """The changelog does not go on from the position asked for: it was made anew, or records of it were deleted."""
 
 
 class Changelog:
@@ -39,7 +39,7 @@ class Changelog:
         self._permits = asyncio.Semaphore(CONCURRENT_READS)
 
     async def read(self, lane: Partition, position: int, take: Progress) -> None:
-        """Hand over every record from `position` to the end. Raises Ahead, RetryLater, ConfigError.
+        """Hand over every record from `position` to the end. Raises Discontinued, RetryLater, ConfigError.
 
         The end's last offset is a transaction's marker, never a record: the position tells that the end is reached.
         """
@@ -71,8 +71,10 @@ class Changelog:
         """(end, where to begin)."""
         end = (await consumer.end_offsets([place]))[place]
         if position > end:
-            raise Ahead(f"{place.topic}/{place.partition} ends at {end}, not at {position}")
+            raise Discontinued(f"{place.topic}/{place.partition} ends at {end}, not at {position}")
         beginning = (await consumer.beginning_offsets([place]))[place]
+        if 0 < position < beginning:
+            raise Discontinued(f"{place.topic}/{place.partition} begins at {beginning}, behind {position}")
         return end, max(position, beginning)
 
     @asynccontextmanager

@@ -6,7 +6,7 @@ cannot tell the broker which member of the group it is (KIP-447), so the id is w
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
@@ -16,7 +16,6 @@ from consumer.kafka.changelog import Changelog
 from consumer.kafka.clients import closed, started, started_or_later
 from consumer.kafka.publisher import Commit, Destination, Outcome, Write
 from consumer.kafka.sending import BATCH_BYTES, EVERYTHING, SMALLER, Refused, Sender, producer_options, stopping
-from consumer.kafka.source import Source
 from consumer.stream.place import has_committed
 from consumer.stream.record import Output, Partition
 from schemas.connection import KafkaConnection
@@ -43,10 +42,17 @@ async def fence(connection: KafkaConnection, group_id: str, lane: Partition) -> 
     await closed(producer.stop())
 
 
+class Generations(Protocol):
+    """Who may say whether a lane is ours still: a member's `Source`."""
+
+    async def confirm(self, generation: int) -> None:
+        """Raises Fenced where the lane is another's, RetryLater where nobody can tell now."""
+
+
 class ExactlyOncePublishers:
     """Makes a publisher for each lane; they share nothing but settings."""
 
-    def __init__(self, to: Destination, source: Source, changelog: Changelog) -> None:
+    def __init__(self, to: Destination, source: Generations, changelog: Changelog) -> None:
         self._to = to
         self._shared = to, source, changelog
 
@@ -74,7 +80,7 @@ class ExactlyOncePublisher:
 
     largest: int | None = None
 
-    def __init__(self, to: Destination, source: Source, changelog: Changelog, lane: Partition, generation: int) -> None:
+    def __init__(self, to: Destination, source: Generations, changelog: Changelog, lane: Partition, generation: int) -> None:
         self._to, self._source, self._changelog = to, source, changelog
         self._lane, self._generation = lane, generation
         self._state_topic = state_topic(to.group_id, lane.topic)

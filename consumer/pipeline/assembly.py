@@ -31,7 +31,7 @@ from consumer.pipeline.worker import Assigned, Ground, Worker
 from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload
 from consumer.settings import Settings
 from consumer.state_dir import StateDirectory
-from consumer.store.disk import SqliteStore
+from consumer.store.disk import SqliteStore, store_file
 from consumer.stream.admission import Admission
 from consumer.stream.backpressure import WaterMarks
 from consumer.stream.batcher import Batcher, BatchLimits
@@ -114,7 +114,7 @@ def assemble(
     origin: Origin | None = None,
 ) -> Assembly:
     """Join the parts. `partitions`: partition counts of the input topics; `origin`: see `run --from`."""
-    hooks = Hooks([Metrics(registry), log_listener()])
+    hooks = Hooks([Metrics(registry), log_listener(time.monotonic)])
     health = Health(
         time.monotonic, stall_seconds=2 * (settings.delivery.revoke_drain_seconds + REBALANCE_MARGIN_SECONDS)
     )
@@ -170,8 +170,7 @@ class _Lanes:
         return Worker(assigned, self._ground, lambda: self._store(partition), make)
 
     def _store(self, partition: Partition) -> Store:
-        name = f"{partition.topic}.{partition.partition}.sqlite3"
-        return SqliteStore(self._directory.path / name, time.time)
+        return SqliteStore(store_file(self._directory.path, partition), time.time)
 
     def _reviews(self, worker: Worker, store: Store) -> Workload:
         jobs, shared = self._settings.jobs, self._ground.shared

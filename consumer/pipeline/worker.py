@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from consumer.errors import ConfigError, Fenced, LaneRefused, RetryLater
 from consumer.hooks.events import Event, What
-from consumer.kafka.changelog import Ahead, Changelog
+from consumer.kafka.changelog import Changelog, Discontinued
 from consumer.kafka.publisher import Commit, Outcome, Publisher, Publishers, Write
 from consumer.kafka.source import Source
 from consumer.pipeline.workload import Shared, Staged, Workload
@@ -92,6 +92,7 @@ class Worker:
         self._workload: Workload | None = None
         self._state_offset = 0
         self._offers = 0
+        self._restored_records = 0
 
     def fill(self) -> LaneFill:
         """What is in flight."""
@@ -202,10 +203,26 @@ class Worker:
                 await asyncio.sleep(OPEN_RETRY_SECONDS)
 
     async def _restore(self) -> None:
-        """Read the changelog into the store, from where that stands."""
+        """Read the changelog into the store, from where that stands. Its end is told, whatever that is."""
+        started, self._restored_records = self._clock(), 0
         try:
-            await self._ground.changelog.read(self.partition, self.store.place.position, self._take_state)
-        except Ahead as error:
+            await self._read_changelog()
+        finally:
+            seconds = self._clock() - started
+            self._hooks(self._event(What.RESTORED, count=self._restored_records, seconds=seconds))
+
+    async def _read_changelog(self) -> None:
+        """What the store stands on must go on in the changelog: commits are numbered over all owners."""
+        known = self.store.place
+
+        def take(records: Sequence[Entry], position: int, end: int) -> None:
+            self._take_state(records, position, end)
+            if self.store.place.sequence < known.sequence:
+                raise Discontinued(f"it has commit {self.store.place.sequence}, the local state {known.sequence}")
+
+        try:
+            await self._ground.changelog.read(self.partition, known.position, take)
+        except Discontinued as error:
             log.warning("the local state is thrown away", extra={**self.partition._asdict(), "error": str(error)})
             self.store.clear()
             await self._ground.changelog.read(self.partition, 0, self._take_state)
@@ -213,7 +230,8 @@ class Worker:
     def _take_state(self, records: Sequence[Entry], position: int, end: int) -> None:
         changes, mark = collect(records, self.store.place.mark)
         self.store.apply(changes, Place(mark, position))
-        self._hooks(self._event(What.RESTORING, count=end - position))
+        self._restored_records += len(records)
+        self._hooks(self._event(What.RESTORING, count=max(0, end - position)))
 
     async def _until_table_is_read(self, end: int) -> None:
         """Wait until the table has been read; offsets may be missing, so the position tells, not a record.

@@ -23,15 +23,16 @@ from consumer.stream.changelog import (
     encode_strength,
 )
 from consumer.stream.place import Place
+from consumer.stream.record import Partition
 from consumer.stream.state import Changes, RestaurantState, ReviewState, StrengthState
+from schemas.topics import DELETE_RETENTION_SECONDS
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 2
 """Of the file: another one is thrown away."""
-STALE_SECONDS = 12 * 3600.0
-"""Half of the time that Kafka keeps a compacted topic's tombstones (`delete.retention.ms`): an older file may have
-missed some."""
+STALE_SECONDS = DELETE_RETENTION_SECONDS / 2
+"""Half of the time that Kafka keeps the changelog's tombstones: an older file may have missed some."""
 CACHED_RESTAURANTS = 10_000
 """Decoded states kept in memory: busy restaurants come again and again."""
 
@@ -50,6 +51,19 @@ CREATE TABLE strengths (
 CREATE INDEX pending ON reviews (restaurant, pending) WHERE pending IS NOT NULL;
 CREATE INDEX deleted ON reviews (deleted_at) WHERE deleted_at IS NOT NULL;
 """
+
+
+def store_file(directory: Path, lane: Partition) -> Path:
+    """Where the state of a lane lies in a member's directory."""
+    return directory / f"{lane.topic}.{lane.partition}.sqlite3"
+
+
+def remove_store(file: Path) -> bool:
+    """Delete a store that nobody has open; says whether there was one. Raises OSError."""
+    there = file.exists()
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+    return there
 
 
 class SqliteStore:
@@ -74,7 +88,7 @@ class SqliteStore:
     def clear(self) -> None:
         """Forget everything: it is read from the changelog anew."""
         self._connection.close()
-        self._delete()
+        remove_store(self._path)
         self.__init__(self._path, self._wall)  # type: ignore[misc] # an empty store is a new one
 
     def restaurant(self, restaurant: str) -> RestaurantState | None:
@@ -171,7 +185,7 @@ class SqliteStore:
                 return self._usable()
         except (sqlite3.DatabaseError, ValidationError) as error:
             log.warning("a local store is thrown away", extra={"file": str(self._path), "error": str(error)})
-            self._delete()
+            remove_store(self._path)
         with self._described():
             return self._usable()
 
@@ -219,7 +233,3 @@ class SqliteStore:
 
     def _one(self, query: str) -> int:
         return int(self._connection.execute(query).fetchone()[0])
-
-    def _delete(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)

@@ -5,7 +5,7 @@ is an empty field), and `~lane`. Values: JSON.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,6 +19,8 @@ Entry = tuple[bytes, bytes | None]
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _FIELDS = re.compile(r"(?:^|\|)((?:[^|\\]|\\.)*)", re.DOTALL)
+_RESTAURANT_FIELD = {"R": 1, "V": 1, "G": 2}
+_KINDS = {"R": "restaurant", "V": "review", "G": "group", "~lane": "lane"}
 _RESTAURANT = TypeAdapter(RestaurantState)
 _REVIEW = TypeAdapter(ReviewState)
 _STRENGTH = TypeAdapter(StrengthState)
@@ -83,15 +85,31 @@ def collect(records: Iterable[Entry], mark: LaneMark | None = None) -> tuple[Cha
     return changes, mark
 
 
+def parse_key(key: bytes) -> tuple[str, ...]:
+    """The kind of record and the ids it is about; the mark's is the one text `~lane`. Raises ValueError."""
+    return tuple(_ESCAPED.sub(r"\1", field) for field in _FIELDS.findall(key.decode("utf-8", "surrogatepass")))
+
+
+def restaurant_of(fields: Sequence[str]) -> str | None:
+    """Which restaurant a record is about; None for the mark, and for kinds that this version does not know."""
+    at = _RESTAURANT_FIELD.get(fields[0])
+    return fields[at] if at is not None and at < len(fields) else None
+
+
+def kind_of(fields: Sequence[str]) -> str:
+    """What a record is about, in a word; the key's first field where this version does not know it."""
+    return _KINDS.get(fields[0], fields[0])
+
+
 def _take(changes: Changes, key: bytes, value: bytes | None) -> LaneMark | None:
     if key == LANE_KEY:
         return read_mark(value)
-    match _fields(key):
-        case ["R", restaurant]:
+    match parse_key(key):
+        case ("R", restaurant):
             changes.restaurants[restaurant] = decode_restaurant(value) if value is not None else None
-        case ["V", restaurant, review]:
+        case ("V", restaurant, review):
             changes.reviews[restaurant, review] = decode_review(value) if value is not None else None
-        case ["G", group, restaurant]:
+        case ("G", group, restaurant):
             changes.strengths[group, restaurant] = decode_strength(value) if value is not None else None
         case _:
             raise ValueError("no such key is known")
@@ -101,7 +119,3 @@ def _take(changes: Changes, key: bytes, value: bytes | None) -> LaneMark | None:
 def _key(kind: str, *ids: str) -> bytes:
     escaped = (field.replace("\\", "\\\\").replace("|", "\\|") for field in ids)
     return "|".join([kind, *escaped]).encode("utf-8", "surrogatepass")
-
-
-def _fields(key: bytes) -> list[str]:
-    return [_ESCAPED.sub(r"\1", field) for field in _FIELDS.findall(key.decode("utf-8", "surrogatepass"))]

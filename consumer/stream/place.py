@@ -9,6 +9,8 @@ from consumer.errors import ConfigError, LaneRefused
 
 FORMAT = 1
 """Of the state's records. A member that meets a newer one refuses the partition."""
+RESETTING = -1
+"""Offset of the mark of a lane whose state is being deleted: until that is done nobody can work on what is left."""
 Delivery = Literal["exactly_once", "at_least_once"]
 Origin = Literal["committed", "state", "beginning"]
 """Where a lane begins that has no committed offset, or another than its state says."""
@@ -97,12 +99,14 @@ class Standing:
 
 
 def where_to_start(lane: Standing, origin: Origin | None) -> Start:
-    """Where a lane begins; `origin` is what a person decided with `--from`.
+    """Where a lane begins; `origin` is what a person decided with `run --from`.
 
     Raises ConfigError where no lane can go on, LaneRefused where this one cannot.
     """
     mark, committed = lane.mark, lane.committed
     _same_partitions(lane)
+    if mark is not None and mark.offset == RESETTING:
+        raise LaneRefused("`review-consumer state reset` has deleted a part of its state and was cut short: run it again")
     state = mark.offset if mark else 0
     if origin is not None and committed != (mark.offset if mark else None):
         chosen = {"committed": lane.beginning if committed is None else committed, "state": state, "beginning": 0}

@@ -36,7 +36,7 @@ def test_every_event_can_be_counted_and_logged(what: What) -> None:
     """No kind makes a listener fail."""
     event = Event(what, "restaurant.reviews", 1, "sentiment", "analyzed", 2, 0.5, 0.5, "why")
     Metrics(CollectorRegistry())(event)
-    log_listener()(event)
+    log_listener(lambda: 0.0)(event)
 
 
 def test_the_metrics_count(caplog: pytest.LogCaptureFixture) -> None:
@@ -55,7 +55,7 @@ def test_the_metrics_count(caplog: pytest.LogCaptureFixture) -> None:
     assert registry.get_sample_value(f"{name}batch_items_sum") == 40
     assert registry.get_sample_value(f"{name}in_flight_tokens") == 3000
     with caplog.at_level(logging.INFO, "consumer.events"):
-        log_listener()(Event(What.DEAD_LETTER, "restaurant.reviews", 3, reason="not_json", detail="why"))
+        log_listener(lambda: 0.0)(Event(What.DEAD_LETTER, "restaurant.reviews", 3, reason="not_json", detail="why"))
     assert "dead letter" in caplog.text
 
 
