@@ -2,12 +2,13 @@
 
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeVar
 
+import orjson
 import typer
 from rich.table import Table
 
@@ -23,14 +24,16 @@ from consumer.pipeline import reading, resetting
 from consumer.pipeline.resetting import LaneReset
 from consumer.settings import Settings
 from consumer.store.latest import LatestValues
-from consumer.stream.changelog import LANE_KEY
+from consumer.stream.changelog import LANE_KEY, restaurant_entry_key
 from consumer.stream.place import RESETTING
 from consumer.stream.record import Partition
 from schemas.codec import encode_pretty, restaurant_key
-from schemas.topics import by_group_partition, partitioner, topic_specs
+from schemas.topics import by_group_partition, partitioner, state_topic, topic_specs
 
 EXIT_PROBLEM = 1
 NEWEST = 10
+
+Found = Mapping[Partition, reading.LaneStanding]
 
 app = typer.Typer(help="Look at the state of the lanes, or delete it.", no_args_is_help=True)
 T = TypeVar("T")
@@ -56,8 +59,8 @@ def show(
     with _values() as values:
         lanes = _run(_of_restaurant(settings, restaurant, values))
         documents = [
-            lane_document(lane, offsets, values.of(lane), newest=newest, texts=texts)
-            for lane, offsets in lanes.items()
+            lane_document(lane, standing.input, values.of(lane), newest=newest, texts=texts)
+            for lane, standing in lanes.items()
         ]
     known = [document for document in documents if knows(document)]
     if as_json:
@@ -121,22 +124,142 @@ def reset(
     typer.echo("done; `review-consumer run` goes on as the table says")
 
 
-async def _of_restaurant(settings: Settings, restaurant: str, values: LatestValues) -> dict[Partition, Any]:
+async def _of_restaurant(settings: Settings, restaurant: str, values: LatestValues) -> Found:
     """Read the lanes that may know it: its reviews', then its group's."""
     counts, names = await _counts(settings), settings.topics
-    place = partitioner(settings.delivery.key_partitioner)
-    key, count = restaurant_key(restaurant), counts[names.reviews]
-    numbers = range(count) if place is None else [place(key, count)]
-    found = await _read(settings, [Partition(names.reviews, n) for n in numbers], values, restaurant)
-    groups = {_group(values, lane, restaurant) for lane in found}
-    numbers = sorted({by_group_partition(g, key, counts[names.by_group]) for g in groups if g is not None})
-    return found | await _read(settings, [Partition(names.by_group, n) for n in numbers], values, restaurant)
+    key = restaurant_key(restaurant)
+    reviews = await _read(settings, _reviews_lanes(settings, counts, restaurant), values, restaurant)
+    groups = {
+        orjson.loads(state).get("group")
+        for lane in reviews
+        if (state := values.get(lane, restaurant_entry_key(restaurant))) is not None
+    }
+    numbers = sorted({by_group_partition(group, key, counts[names.by_group]) for group in groups})
+    return {**reviews, **await _read(settings, [Partition(names.by_group, n) for n in numbers], values, restaurant)}
 
 
-def _group(values: LatestValues, lane: Partition, restaurant: str) -> str | None:
-    """The restaurant's comparison group, "" for none; None where this lane does not know it."""
-    for latest in values.of(lane):
-        document = lane_document(lane, _NOWHERE, [latest], newest=0, texts=False)
-        if document["state"]:
-            return document["state"].get("group") or ""
-    return None
+async def _read_all(settings: Settings, values: LatestValues, restaurant: str | None, partition: int | None) -> Found:
+    """Read the lanes that are asked for. Raises ConfigError where no topic has such a partition."""
+    counts, names = await _counts(settings), settings.topics
+    lanes = [
+        *_reviews_lanes(settings, counts, restaurant),
+        *(Partition(names.by_group, n) for n in range(counts[names.by_group])),
+    ]
+    if partition is not None and partition >= max(counts[names.reviews], counts[names.by_group]):
+        has = f"{names.reviews} has {counts[names.reviews]}, {names.by_group} {counts[names.by_group]}"
+        raise ConfigError(f"--partition {partition}: {has} partitions, numbered from 0")
+    return await _read(settings, [p for p in lanes if partition in {None, p.partition}], values, restaurant)
+
+
+async def _planned(settings: Settings, values: LatestValues, to: To) -> list[LaneReset]:
+    await resetting.require_no_members(settings)
+    counts = await _counts(settings)
+    inputs = [settings.topics.reviews, settings.topics.by_group]
+    lanes = [Partition(topic, number) for topic in inputs for number in range(counts[topic])]
+    found = await _read(settings, lanes, values, None)
+    plans = [resetting.planned(lane, counts[lane.topic], at, values, to.value) for lane, at in found.items()]
+    return [plan for plan in plans if plan is not None]
+
+
+async def _carried_out(
+    settings: Settings, plan: Sequence[LaneReset], values: LatestValues, advance: Callable[[int], None]
+) -> None:
+    for lane in plan:
+        await resetting.reset(settings, lane, values, advance)
+
+
+def _reviews_lanes(settings: Settings, counts: Mapping[str, int], restaurant: str | None) -> list[Partition]:
+    """Where the state of this restaurant's reviews may lie."""
+    topic, place = settings.topics.reviews, partitioner(settings.delivery.key_partitioner)
+    if restaurant is None or place is None:
+        return [Partition(topic, number) for number in range(counts[topic])]
+    return [Partition(topic, place(restaurant_key(restaurant), counts[topic]))]
+
+
+async def _counts(settings: Settings) -> Mapping[str, int]:
+    """Partition counts. Raises ConfigError where a topic that is needed is missing."""
+    names, group = settings.topics, settings.delivery.kafka_group_id
+    specs = topic_specs(names, group)
+    needed = {names.reviews, names.by_group, state_topic(group, names.reviews), state_topic(group, names.by_group)}
+    report = await admin.check(settings.kafka, specs, settings.kafka.request_timeout_seconds)
+    if problems := [str(problem) for problem in report.problems if problem.topic in needed]:
+        raise ConfigError("\n".join(problems))
+    return report.partitions
+
+
+async def _read(settings: Settings, lanes: Sequence[Partition], values: LatestValues, restaurant: str | None) -> Found:
+    """Read these lanes' changelogs, with a progress bar."""
+    found = await reading.find(settings, lanes)
+    with progress(sum(standing.size for standing in found.values())) as (say, advance):
+        for lane, standing in found.items():
+            say(f"{lane.topic}/{lane.partition}")
+            await reading.read(settings, lane, standing.changelog.beginning, values, advance, restaurant)
+    return found
+
+
+def _wanted() -> Settings:
+    """Raises ConfigError where the settings are wrong."""
+    settings = _settings.load()
+    _settings.require_bootstrap_servers(settings)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would log is in the message
+    return settings
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    """Run it. What may be better in a moment ends with a message and status 1, what a person must change with 2."""
+    try:
+        return run_loop(main)
+    except (RetryLater, Discontinued) as error:
+        typer.echo(f"try again: {error}", err=True)
+        raise typer.Exit(EXIT_PROBLEM) from None
+    except LaneRefused as error:
+        raise ConfigError(str(error)) from None
+
+
+@contextmanager
+def _values() -> Iterator[LatestValues]:
+    held = LatestValues()
+    try:
+        yield held
+    finally:
+        held.close()
+
+
+@contextmanager
+def _output(out: Path | None) -> Iterator[IO[bytes]]:
+    """Standard output, or a file that is there only when it is whole. Raises ConfigError."""
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = out.with_name(f"{out.name}.part")
+    try:
+        with part.open("wb") as stream:
+            yield stream
+        part.replace(out)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _print(documents: Sequence[Document]) -> None:
+    out = console()
+    for document in documents:
+        for table in tables(document):
+            out.print(table)
+
+
+def _plan_table(plan: Sequence[LaneReset], values: LatestValues) -> Table:
+    table = Table("lane", "keys", "state stands at", "the group stands at", "goes on at", "records to read")
+    for lane in plan:
+        mark = "-" if lane.mark is None else str(lane.mark.offset)
+        table.add_row(
+            f"{lane.lane.topic}/{lane.lane.partition}",
+            str(values.count(lane.lane)),
+            "cut short" if lane.mark is not None and lane.mark.offset == RESETTING else mark,
+            "-" if lane.committed is None else str(lane.committed),
+            str(lane.goes_on_at),
+            str(max(0, lane.end - lane.goes_on_at)),
+        )
+    return table

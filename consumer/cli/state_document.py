@@ -26,9 +26,7 @@ def export_line(latest: Latest) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def lane_document(
-    lane: Partition, offsets: Offsets, found: Iterable[Latest], *, newest: int, texts: bool
-) -> Document:
+def lane_document(lane: Partition, offsets: Offsets, found: Iterable[Latest], *, newest: int, texts: bool) -> Document:
     """One lane and what it holds of a restaurant: `state` is null where it holds nothing."""
     mark, state, reviews, more = None, None, Reviews(newest, texts=texts), []
     for latest in found:

@@ -94,9 +94,7 @@ async def create(
         return Created(tuple(spec.name for spec in missing), existing, await _checked(admin, specs))
 
 
-async def members(
-    connection: KafkaConnection, group_id: str, seconds: float = DEFAULT_SECONDS
-) -> tuple[str, ...]:
+async def members(connection: KafkaConnection, group_id: str, seconds: float = DEFAULT_SECONDS) -> tuple[str, ...]:
     """The group's members, each as `client id at host`; one that died counts until its session time-out.
 
     Raises Unreachable or another ConfigError.

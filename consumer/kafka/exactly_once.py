@@ -80,7 +80,9 @@ class ExactlyOncePublisher:
 
     largest: int | None = None
 
-    def __init__(self, to: Destination, source: Generations, changelog: Changelog, lane: Partition, generation: int) -> None:
+    def __init__(
+        self, to: Destination, source: Generations, changelog: Changelog, lane: Partition, generation: int
+    ) -> None:
         self._to, self._source, self._changelog = to, source, changelog
         self._lane, self._generation = lane, generation
         self._state_topic = state_topic(to.group_id, lane.topic)

@@ -1,7 +1,7 @@
 """What the changelogs hold, read from outside: beside running members, in bounded memory."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from consumer.kafka.changelog import Changelog
 from consumer.kafka.standing import Offsets, offsets
@@ -15,25 +15,25 @@ Advance = Callable[[int], None]
 """So many offsets more have been read."""
 
 
-class Lanes:
-    """Some lanes of a group, and where they stand."""
+@dataclass(frozen=True, slots=True)
+class LaneStanding:
+    """Where a lane's two topics stand."""
 
-    def __init__(self, lanes: Mapping[Partition, Offsets], changelogs: Mapping[Partition, Offsets]) -> None:
-        """`changelogs`: by their lanes."""
-        self.inputs, self.changelogs = lanes, changelogs
+    input: Offsets
+    changelog: Offsets
 
     @property
     def size(self) -> int:
-        """Offsets to read, of all changelogs."""
-        return sum(found.end - found.beginning for found in self.changelogs.values())
+        """Offsets of the changelog, markers counted."""
+        return max(0, self.changelog.end - self.changelog.beginning)
 
 
-async def find(settings: Settings, lanes: Sequence[Partition]) -> Lanes:
-    """Where these lanes and their changelogs stand. Raises ConfigError, RetryLater."""
+async def find(settings: Settings, lanes: Sequence[Partition]) -> Mapping[Partition, LaneStanding]:
+    """Where these lanes stand. Raises ConfigError, RetryLater."""
     group = settings.delivery.kafka_group_id
     states = {lane: Partition(state_topic(group, lane.topic), lane.partition) for lane in lanes}
     found = await offsets(settings.kafka, group, [*states, *states.values()])
-    return Lanes({lane: found[lane] for lane in states}, {lane: found[state] for lane, state in states.items()})
+    return {lane: LaneStanding(found[lane], found[state]) for lane, state in states.items()}
 
 
 async def read(
@@ -58,16 +58,6 @@ async def read(
 
     await Changelog(settings.kafka, settings.delivery.kafka_group_id).read(lane, position, take)
     return reached
-
-
-@contextmanager
-def values() -> Iterator[LatestValues]:
-    """Hold a temporary file for them."""
-    held = LatestValues()
-    try:
-        yield held
-    finally:
-        held.close()
 
 
 def _is_about(key: bytes, restaurant: str) -> bool:

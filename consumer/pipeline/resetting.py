@@ -1,23 +1,22 @@
 """Deleting the state of all lanes of a group, and saying where each goes on: commits like any other of the lane.
 
-Every key gets a tombstone, so that local stores on other hosts learn of it too, and compaction removes the rest. The last
-commit of a lane writes a mark and an offset that agree: it can be opened as usual. Between the first and the last it
-cannot be opened at all.
+Every key gets a tombstone, so that local stores on other hosts learn of it too, and compaction removes the rest. The
+last commit of a lane writes a mark and an offset that agree: it can be opened as usual. Between the first and the last
+it cannot be opened at all.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from consumer.errors import ConfigError, Fenced
 from consumer.kafka import admin
-from consumer.kafka.changelog import Changelog, Discontinued
+from consumer.kafka.changelog import Changelog
 from consumer.kafka.exactly_once import ExactlyOncePublisher
 from consumer.kafka.publisher import Commit, Destination, Write
-from consumer.kafka.standing import Offsets
-from consumer.pipeline.reading import Advance, read
+from consumer.pipeline.reading import Advance, LaneStanding, read
 from consumer.settings import Settings
 from consumer.state_dir import free_directories
 from consumer.store.disk import remove_store, store_file
@@ -48,21 +47,21 @@ class LaneReset:
     committed: int | None
     goes_on_at: int
     """Offset of the first record that it takes afterwards."""
-    position: int
-    """Of its changelog: up to there it has been read."""
+    end: int
+    """Of its topic."""
+    changelog_beginning: int
 
 
 def planned(
-    lane: Partition, partitions: int, found: Offsets, values: LatestValues, position: int, to: ResetTo
+    lane: Partition, partitions: int, found: LaneStanding, values: LatestValues, to: ResetTo
 ) -> LaneReset | None:
     """What a reset does with a lane; None where there is nothing to do. Raises LaneRefused for a newer format."""
-    value = values.get(lane, LANE_KEY)
+    value, committed, beginning = values.get(lane, LANE_KEY), found.input.committed, found.input.beginning
     mark = read_mark(value) if value is not None else None
-    if mark is None and found.committed is None and not values.count(lane):
+    if mark is None and committed is None and not values.count(lane):
         return None
-    begin = to == "beginning" or found.committed is None
-    goes_on_at = found.beginning if begin else max(found.committed or 0, found.beginning)
-    return LaneReset(lane, partitions, mark, found.committed, goes_on_at, position)
+    goes_on_at = beginning if to == "beginning" or committed is None else max(committed, beginning)
+    return LaneReset(lane, partitions, mark, committed, goes_on_at, found.input.end, found.changelog.beginning)
 
 
 async def require_no_members(settings: Settings) -> None:
@@ -92,7 +91,7 @@ async def reset(settings: Settings, lane: LaneReset, values: LatestValues, advan
         await publisher.close()
 
 
-def remove_local_stores(settings: Settings, lanes: Mapping[Partition, object]) -> list[str]:
+def remove_local_stores(settings: Settings, lanes: Sequence[Partition]) -> list[str]:
     """Delete the stores of these lanes that no process holds; the files' names. Raises ConfigError."""
     removed: list[str] = []
     with free_directories(settings.service.state_dir, settings.delivery.kafka_group_id) as directories:
@@ -108,11 +107,8 @@ def remove_local_stores(settings: Settings, lanes: Mapping[Partition, object]) -
 
 
 async def _caught_up(settings: Settings, lane: LaneReset, values: LatestValues) -> int:
-    """Read what was written since it was planned: a person may have thought for long. The position reached."""
-    try:
-        return await read(settings, lane.lane, lane.position, values, lambda _: None)
-    except Discontinued as error:
-        raise ConfigError(f"somebody has changed the state topic meanwhile ({error}): run it again") from None
+    """Read it once more: a person may have thought for long. The position reached."""
+    return await read(settings, lane.lane, lane.changelog_beginning, values, lambda _: None)
 
 
 class _NoMembers:

@@ -90,6 +90,11 @@ def parse_key(key: bytes) -> tuple[str, ...]:
     return tuple(_ESCAPED.sub(r"\1", field) for field in _FIELDS.findall(key.decode("utf-8", "surrogatepass")))
 
 
+def restaurant_entry_key(restaurant: str) -> bytes:
+    """Key of a restaurant's own state."""
+    return _key("R", restaurant)
+
+
 def restaurant_of(fields: Sequence[str]) -> str | None:
     """Which restaurant a record is about; None for the mark, and for kinds that this version does not know."""
     at = _RESTAURANT_FIELD.get(fields[0])

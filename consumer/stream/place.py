@@ -106,7 +106,9 @@ def where_to_start(lane: Standing, origin: Origin | None) -> Start:
     mark, committed = lane.mark, lane.committed
     _same_partitions(lane)
     if mark is not None and mark.offset == RESETTING:
-        raise LaneRefused("`review-consumer state reset` has deleted a part of its state and was cut short: run it again")
+        raise LaneRefused(
+            "`review-consumer state reset` has deleted a part of its state and was cut short: run it again"
+        )
     state = mark.offset if mark else 0
     if origin is not None and committed != (mark.offset if mark else None):
         chosen = {"committed": lane.beginning if committed is None else committed, "state": state, "beginning": 0}

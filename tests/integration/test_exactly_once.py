@@ -61,7 +61,7 @@ class Lane:
         self.group = settings.delivery.kafka_group_id
         names = settings.topics.sentiment, settings.topics.dlq, state_topic(self.group, settings.topics.reviews)
         to, changelog = Destination(settings.kafka, self.group, names), Changelog(settings.kafka, self.group)
-        self.publisher = ExactlyOncePublisher(to, members, changelog, self.partition, generation)  # type: ignore[arg-type]
+        self.publisher = ExactlyOncePublisher(to, members, changelog, self.partition, generation)
 
     def write(self, sequence: int, *values: str, since: int = 0) -> Write:
         """Commit number `sequence` with these outputs."""
