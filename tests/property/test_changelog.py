@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from consumer.errors import ConfigError, LaneRefused
 from consumer.stream.changelog import LANE_KEY, collect, entries, mark_entry
-from consumer.stream.place import FORMAT, LaneMark, Place, Standing, Start, has_committed, where_to_start
+from consumer.stream.place import FORMAT, RESETTING, LaneMark, Place, Standing, Start, has_committed, where_to_start
 from consumer.stream.state import Changes, RestaurantState, ReviewState, StrengthState, SummaryState, bounded
 from schemas.base import Sentiment
 from schemas.findings import Aspect, Evidence
@@ -151,6 +151,13 @@ def test_one_without_the_other_waits_for_a_decision(committed: int | None, mark:
 def test_a_person_decides(origin: str, start: Start) -> None:
     """Never below what the topic still holds."""
     assert where_to_start(_standing(4, LaneMark(9, 1, 4), beginning=2), origin) == start  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("origin", [None, "state", "committed", "beginning"])
+def test_a_reset_that_was_cut_short_waits_for_its_end(origin: str | None) -> None:
+    """What is left of the state is no state to go on with, whatever a person decides."""
+    with pytest.raises(LaneRefused, match="run it again"):
+        where_to_start(_standing(4, LaneMark(RESETTING, 9, 4)), origin)  # type: ignore[arg-type]
 
 
 def test_a_decision_changes_nothing_where_both_agree() -> None:

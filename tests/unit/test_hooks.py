@@ -39,6 +39,28 @@ def test_every_event_can_be_counted_and_logged(what: What) -> None:
     log_listener(lambda: 0.0)(event)
 
 
+def test_a_lane_that_restores_says_so_now_and_then_and_its_gauge_ends_at_zero(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It tells of every two thousand records: a line each 5 s and one at the end, the metric each time."""
+    now, registry = [100.0], CollectorRegistry()
+    metrics, listen = Metrics(registry), log_listener(lambda: now[0])
+    gauge = ("review_consumer_restore_remaining_offsets", {"topic": "t", "partition": "3"})
+    with caplog.at_level(logging.INFO, "consumer.events"):
+        for step in range(120):  # 12 s
+            now[0] = 100.0 + step / 10
+            for hear in (metrics, listen):
+                hear(Event(What.RESTORING, "t", 3, count=240_000 - step * 2000))
+            assert registry.get_sample_value(*gauge) == 240_000 - step * 2000
+        for hear in (metrics, listen):
+            hear(Event(What.RESTORED, "t", 3, count=240_000, seconds=12.0))
+        listen(Event(What.RESTORED, "t", 4, count=0))
+    assert registry.get_sample_value(*gauge) == 0
+    lines = [(line.getMessage(), vars(line).get("remaining")) for line in caplog.records]
+    assert lines == [("restoring", 140_000), ("restoring", 40_000), ("restored", None)]
+    assert vars(caplog.records[-1])["records"] == 240_000
+
+
 def test_the_metrics_count(caplog: pytest.LogCaptureFixture) -> None:
     """A few that operators will look at first."""
     registry = CollectorRegistry()

@@ -6,6 +6,7 @@ import pytest
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 
+from consumer.store.disk import STALE_SECONDS
 from schemas.codec import restaurant_key
 from schemas.topics import (
     DEFAULT_MAX_MESSAGE_BYTES,
@@ -91,6 +92,17 @@ def test_topics_are_as_designed() -> None:
     assert with_reviews == {names.sentiment, names.totals, names.summary, "group.restaurant.reviews.state"}
     assert specs[state_topic("group", names.by_group)].like == names.by_group
     assert {spec.like for spec in specs.values()} <= {None, *specs}
+
+
+def test_what_is_read_at_every_start_is_compacted_early() -> None:
+    """The segment that is written is never compacted; and tombstones stay for twice as long as a store may be old."""
+    names = TopicNames.model_construct()
+    specs = {spec.name: spec for spec in topic_specs(names, "group")}
+    read = (names.by_group, state_topic("group", names.reviews), state_topic("group", names.by_group))
+    for config in (specs[name].config for name in read):
+        assert int(config["segment.ms"]) <= 3600 * 1000
+        assert int(config["segment.bytes"]) <= 64 * 1024 * 1024
+        assert int(config["delete.retention.ms"]) == 2 * STALE_SECONDS * 1000
 
 
 def test_dead_letters_may_be_64_kib_larger_than_the_input() -> None:
