@@ -132,7 +132,7 @@ async def test_export_has_the_latest_value_of_each_key(world: World, tmp_path: P
     assert (done.returncode, done.stdout) == (0, "")
     part = [json.loads(line) for line in out.read_text().splitlines()]
     assert {line["partition"] for line in part} == {1}
-    assert [p.name for p in tmp_path.iterdir()] == ["state.jsonl"]
+    assert not out.with_name("state.jsonl.part").exists()
     wrong = await state(world, "export", "--partition", "7")
     assert wrong.returncode == 2
     assert "has 2" in wrong.stderr
@@ -232,17 +232,17 @@ async def cut_short(settings: Settings, lane: Partition, monkeypatch: pytest.Mon
     """End a reset after its first commit."""
     monkeypatch.setattr(resetting, "KEYS_PER_COMMIT", 10)
 
-    class Ended(Exception):
+    class EndedError(Exception):
         pass
 
     def advance(_count: int) -> None:
-        raise Ended
+        raise EndedError
 
     values = LatestValues()
     found = await resetting_standing(settings, lane, values)
     plan = resetting.planned(lane, 2, found, values, "beginning")
     assert plan is not None
-    with pytest.raises(Ended):
+    with pytest.raises(EndedError):
         await resetting.reset(settings, plan, values, advance)
     mark = await Changelog(settings.kafka, settings.delivery.kafka_group_id).newest_mark(lane, 0)
     assert mark is not None

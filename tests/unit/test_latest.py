@@ -19,7 +19,7 @@ OFFSETS = Offsets(3, 90, 40)
 def test_it_holds_what_a_dictionary_would() -> None:
     """Random records in random pieces: keys come and go, also within one piece."""
     chance = random.Random(3)
-    values, expected = LatestValues(), {}
+    values, expected = LatestValues(), dict[bytes, bytes | None]()
     for _ in range(200):
         records = [
             (b"k%d" % chance.randrange(30), chance.choice([None, b"%d" % chance.randrange(999)]))
