@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumer.errors import ConfigError, RetryLater
-from consumer.kafka.clients import AUTHORIZATION, closed, started
+from consumer.kafka.clients import NOT_ALLOWED, client_options, closed, missing_acl, started
 from consumer.stream.record import Partition
 from schemas.connection import KafkaConnection
 
@@ -34,7 +34,7 @@ async def offsets(
 ) -> Mapping[Partition, Offsets]:
     """Look them up; bounded by the connection's request time-out. Raises ConfigError, RetryLater."""
     consumer = AIOKafkaConsumer(
-        **connection.client_options(), group_id=group_id, enable_auto_commit=False, isolation_level="read_committed"
+        **client_options(connection), group_id=group_id, enable_auto_commit=False, isolation_level="read_committed"
     )
     await started(consumer, connection)
     try:
@@ -42,8 +42,8 @@ async def offsets(
         consumer.assign(places)
         beginnings, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
         committed = [await consumer.committed(place) for place in places]
-    except AUTHORIZATION as error:
-        raise ConfigError(f"the offsets may not be read: {error!r}") from None
+    except NOT_ALLOWED as error:
+        raise ConfigError(missing_acl(error)) from None
     except (KafkaError, TimeoutError, OSError) as error:
         raise RetryLater(f"the offsets cannot be read now: {error!r}") from None
     finally:

@@ -14,6 +14,7 @@ from typing import Literal
 from consumer.errors import ConfigError, Fenced
 from consumer.kafka import admin
 from consumer.kafka.changelog import Changelog
+from consumer.kafka.clients import Unreachable
 from consumer.kafka.exactly_once import ExactlyOncePublisher
 from consumer.kafka.publisher import Commit, Destination, Write
 from consumer.pipeline.reading import Advance, LaneStanding, read
@@ -121,7 +122,7 @@ class _NoMembers:
         """Raises Fenced where there are members."""
         try:
             await require_no_members(self._settings)
-        except admin.Unreachable:
+        except Unreachable:
             raise
         except ConfigError as error:
             raise Fenced(str(error)) from None

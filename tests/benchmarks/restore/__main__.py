@@ -80,7 +80,7 @@ def _environment(address: str, folder: Path) -> dict[str, str]:
 
 def _topics(environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "consumer.cli", "topics", "create", "--partitions", "1"]
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
 async def _commit(address: str) -> None:
@@ -148,7 +148,7 @@ def _start(environment: dict[str, str], folder: Path) -> dict[str, float]:
     log = folder / f"log-{time.monotonic_ns()}"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "consumer.cli", "run"]
-        with subprocess.Popen(command, env=environment, stderr=out) as process:  # noqa: S603 - our own command
+        with subprocess.Popen(command, env=environment, stderr=out) as process:
             peak = _watched(process, log)
             process.send_signal(signal.SIGTERM)
             process.wait(60)
