@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,18 @@ class Delivery:
         except KafkaError as error:
             raise _translated(error, self._topic) from None
         return Place(acknowledged.partition, acknowledged.offset)
+
+    def when_failed(self, tell: Callable[[Refused | CannotGoOn], None]) -> None:
+        """Call `tell` if the event is not acknowledged, for whoever does not wait for its place."""
+
+        def ended(future: "asyncio.Future[Any]") -> None:
+            if future.cancelled():
+                tell(CannotGoOn("the producer was stopped before the event was acknowledged"))
+            elif (error := future.exception()) is not None:
+                known = isinstance(error, KafkaError)
+                tell(_translated(error, self._topic) if known else CannotGoOn(f"the event was not sent: {error!r}"))
+
+        self._future.add_done_callback(ended)
 
 
 class Sender:

@@ -1,7 +1,7 @@
 """Reads topics as a bystander: no group, no offsets committed, nobody's share taken."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +32,28 @@ class Received:
         return found[-1].decode("utf-8", "replace") if found and found[-1] is not None else None
 
 
-class Tail:
-    """All partitions of some topics, committed records only, from the beginning or from now on."""
+Positions = Mapping[tuple[str, int], int]
+"""Where reading goes on: (topic, partition) → offset of the next record."""
 
-    def __init__(self, connection: KafkaConnection, topics: Sequence[str], *, from_beginning: bool) -> None:
+
+class Tail:
+    """All partitions of some topics, committed records only, from the beginning or from now on.
+
+    `resume` are the positions of an earlier tail; a partition that is not among them is new, and read from its beginning.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topics: Sequence[str],
+        *,
+        from_beginning: bool,
+        resume: Positions | None = None,
+    ) -> None:
         self._connection, self._topics, self._from_beginning = connection, topics, from_beginning
+        self._resume = resume or {}
         self._consumer: Any = None
+        self._starts: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:
@@ -65,8 +81,11 @@ class Tail:
                 return  # nothing is owed to anybody
 
     async def records(self, seconds: float) -> list[Received]:
-        """What has come, or nothing after `seconds`; in order within a partition."""
-        polled = await self._consumer.getmany(timeout_ms=int(seconds * 1000))
+        """What has come, or nothing after `seconds`; in order within a partition. Raises CannotGoOn."""
+        try:
+            polled = await self._consumer.getmany(timeout_ms=int(seconds * 1000))
+        except (KafkaError, UnicodeDecodeError) as error:  # a header's name that is not UTF-8 is the latter
+            raise CannotGoOn(f"{', '.join(self._topics)} cannot be read: {type(error).__name__}: {error}") from None
         return [
             Received(r.topic, r.partition, r.offset, r.key, r.value, tuple(r.headers))
             for batch in polled.values()
@@ -77,12 +96,26 @@ class Tail:
         """Whether all has been read that was there at the start."""
         return all([await self._consumer.position(tp) >= end for tp, end in self._ends.items()])
 
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Where reading began."""
+        return {(tp.topic, tp.partition): offset for tp, offset in self._starts.items()}
+
+    async def grown(self) -> bool:
+        """Whether the topics have partitions that are not read. Raises CannotGoOn where no broker answers."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return len(await _partitions(self._consumer, self._topics)) > len(self._ends)
+        except (KafkaError, TimeoutError) as error:
+            raise await unreachable(self._connection, error) from None
+
     async def _assign(self) -> None:
         partitions = await _partitions(self._consumer, self._topics)
         self._consumer.assign(partitions)
         self._ends = await self._consumer.end_offsets(partitions)
-        starts = await self._consumer.beginning_offsets(partitions) if self._from_beginning else self._ends
-        for partition, offset in starts.items():
+        early = self._from_beginning or self._resume
+        starts = await self._consumer.beginning_offsets(partitions) if early else self._ends
+        self._starts = {tp: self._resume.get((tp.topic, tp.partition), offset) for tp, offset in starts.items()}
+        for partition, offset in self._starts.items():
             self._consumer.seek(partition, offset)
 
 
