@@ -12,6 +12,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -107,7 +108,8 @@ class BlockingAnalysisClient:
             while (answer := self._wait(following(stream))) is not None:
                 yield answer
         finally:
-            self._loop.call_soon_threadsafe(stream.close)
+            with suppress(RuntimeError):  # the client has ended, and the stream with it
+                self._loop.call_soon_threadsafe(stream.close)
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -126,6 +126,37 @@ def demo(
         raise typer.Exit(EXIT_BAD)
 
 
+@app.command()
+def gateway(
+    *,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Only print the settings as a table for a README.")
+    ] = False,
+) -> None:
+    """Serve batch requests and the latest results over HTTP, until SIGTERM or SIGINT. Settings: GATEWAY_..."""
+    if markdown:
+        typer.echo(settings.gateway_table())
+        return
+    try:
+        from producer.gateway.serving import serve  # noqa: PLC0415 - an extra: only the gateway needs it
+    except ImportError as error:
+        raise CannotGoOn(
+            f"the gateway needs fastapi and uvicorn ({error}): pip install 'review-consumer[gateway]'"
+        ) from None
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(settings.load(), settings.load_gateway(), lambda url: typer.echo(f"gateway: {url}", err=True)))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 - not on every platform
+
+    return uvloop.new_event_loop
+
+
 def _console() -> Console:
     """Standard output; wide enough for the tables where it is no terminal."""
     console = Console()

@@ -72,7 +72,7 @@ class Follower:
             if now() >= check:
                 check = now() + CHECK_SECONDS
                 if await self._grown():
-                    log.info("partitions were added", extra={"topics": self._topics})
+                    log.info("partitions were added: %s", ", ".join(self._topics))
                     await self._disconnect()
                     return
 
@@ -99,9 +99,9 @@ class Follower:
         return self._tail
 
     async def _interrupted(self, error: CannotGoOn) -> None:
-        log.warning("reading was interrupted", extra={"topics": self._topics, "error": str(error)})
+        log.warning("reading %s was interrupted: %s", ", ".join(self._topics), error)
         if self._failures >= ATTEMPTS and not self._from_beginning:
-            log.error("reading goes on from the end; what lies before is left out", extra={"topics": self._topics})
+            log.error("reading %s goes on from the end: what lies before cannot be read", ", ".join(self._topics))
             self._positions, self._failures = {}, 0
         await self._disconnect()
         try:

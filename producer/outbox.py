@@ -20,7 +20,7 @@ Tell = Callable[[Refused | TryLater], None]
 
 
 class Outbox:
-    """Sends to one topic. After an idempotent producer has failed once it must not be used again: sequences have gaps."""
+    """Sends to one topic. An idempotent producer that has failed once is not used again: its sequence has a gap."""
 
     def __init__(self, connection: KafkaConnection, topic: str) -> None:
         self._connection, self._topic = connection, topic
@@ -73,7 +73,7 @@ class Outbox:
 
     def _failed(self, error: Refused | CannotGoOn) -> Refused | TryLater:
         if not self._stopping and not self._broken.is_set():
-            log.warning("a request was not taken; the producer is replaced", extra={"error": str(error)})
+            log.warning("a request was not taken, the producer is replaced: %s", error)
         self._broken.set()
         return error if isinstance(error, Refused) else TryLater(str(error), RETRY_SECONDS)
 
@@ -81,7 +81,7 @@ class Outbox:
         try:
             await self.start()
         except CannotGoOn as error:
-            log.warning("no producer yet", extra={"error": str(error)})
+            log.warning("no producer yet: %s", error)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _disconnect(self) -> None:

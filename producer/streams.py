@@ -23,8 +23,8 @@ BREATH = 50
 class Stream(Generic[I, R]):
     """An asynchronous iterator with one answer a restaurant, in the order in which they come; to be iterated once.
 
-    At the time-out the places that are left come with the error `timeout`. Raises TryLater where nothing could be asked;
-    after the first answer the places that are left come with the error `unavailable` instead. Left early, or
+    At the time-out the places that are left come with the error `timeout`. Raises TryLater where nothing could be
+    asked; after the first answer the places that are left come with the error `unavailable` instead. Left early, or
     cancelled, it waits for nothing any more.
     """
 
@@ -59,9 +59,10 @@ class Stream(Generic[I, R]):
 
     async def __anext__(self) -> Answer[R]:
         """Wait for the next answer."""
+        if self._call.over:
+            self.close()
+            raise StopAsyncIteration
         try:
-            if self._call.over:
-                raise StopAsyncIteration
             answer = await self._next()
         except BaseException:
             self.close()

@@ -56,6 +56,11 @@ def decode(model: type[M], value: bytes | None) -> M:
         raise Undecodable("invalid_event", _explain(error)) from None
 
 
+def decode_body(model: type[M], body: bytes) -> M:
+    """Read a body of HTTP; raises Undecodable where it is no JSON object, pydantic's ValidationError where a field is bad."""
+    return model.model_validate(_document(body))
+
+
 def encode(model: WireModel) -> bytes:
     """Write a model as JSON, fields in their declared order, null where there is no value."""
     return model.__pydantic_serializer__.to_json(model)

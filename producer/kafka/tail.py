@@ -39,7 +39,7 @@ Positions = Mapping[tuple[str, int], int]
 class Tail:
     """All partitions of some topics, committed records only, from the beginning or from now on.
 
-    `resume` are the positions of an earlier tail; a partition that is not among them is new, and read from its beginning.
+    `resume` are the positions of an earlier tail; a partition that is not among them is new: read from its beginning.
     """
 
     def __init__(

@@ -1,0 +1,1 @@
+"""The HTTP gateway: `review-producer gateway`. It holds no model: it asks over Kafka, and gathers the replies."""
