@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from producer.asking import AS_USUAL, DEFAULT_LIMITS, Ask, Limits, Question
+from producer.background import beside
 from producer.errors import TryLater
 from producer.following import Follower
 from producer.gathering import Dropped, Pending
@@ -60,22 +61,21 @@ class AnalysisClient:
 
     async def __aenter__(self) -> Self:
         """Connect; from then on no reply is missed."""
-        async with AsyncExitStack() as stack:
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            await self._reader.start()
-            stack.callback(self._reader.stop)
-            tasks.create_task(self._reader.run())
-            await self._outbox.start()
-            stack.callback(self._outbox.stop)
-            tasks.create_task(self._outbox.run())
-            self._running = stack.pop_all()
+        reader, outbox = self._reader, self._outbox
+        await reader.start()
+        try:
+            await outbox.start()
+        except BaseException:
+            await reader.close()
+            raise
+        await self._running.enter_async_context(beside((reader.run, reader.stop), (outbox.run, outbox.stop)))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Flush and disconnect, in bounded time; requests that are open time out."""
-        await self._running.aclose()  # told nothing of the error: it stays what it is, and no group of one
+        await self._running.aclose()
 
     @property
     def ready(self) -> bool:

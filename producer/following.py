@@ -56,7 +56,7 @@ class Follower:
                 except CannotGoOn as error:
                     await self._interrupted(error)
         finally:
-            await self._disconnect()
+            await self.close()
 
     def stop(self) -> None:
         """Let `run` return soon."""
@@ -73,7 +73,7 @@ class Follower:
                 check = now() + CHECK_SECONDS
                 if await self._grown():
                     log.info("partitions were added: %s", ", ".join(self._topics))
-                    await self._disconnect()
+                    await self.close()
                     return
 
     async def _records(self) -> None:
@@ -103,13 +103,14 @@ class Follower:
         if self._failures >= ATTEMPTS and not self._from_beginning:
             log.error("reading %s goes on from the end: what lies before cannot be read", ", ".join(self._topics))
             self._positions, self._failures = {}, 0
-        await self._disconnect()
+        await self.close()
         try:
             await asyncio.wait_for(self._stopping.wait(), PAUSE_SECONDS)
         except TimeoutError:
             return
 
-    async def _disconnect(self) -> None:
+    async def close(self) -> None:
+        """Disconnect, bounded; for one that was started and never run."""
         tail, self._tail, self._connected = self._tail, None, False
         if tail is not None:
             await tail.stop()

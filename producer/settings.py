@@ -32,7 +32,7 @@ class GatewaySettings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 for a free one.")
     timeout_seconds: float = Field(60, gt=0, le=3600, description="Bound on one request's analyses.")
     body_timeout_seconds: float = Field(
-        20, gt=0, le=600, description="Bound on receiving a body, and on taking a reply."
+        20, gt=0, le=600, description="Bound on receiving a body, and on handing over a reply."
     )
     max_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Bytes of a body.")
     max_restaurants: int = Field(1000, ge=1, le=10_000, description="Restaurants of a request.")
@@ -49,7 +49,7 @@ class GatewaySettings(BaseSettings):
         None, description="Where the view of the latest results lies; default: the temp folder."
     )
     view_max_bytes: int = Field(
-        1024 * 1024 * 1024, ge=1024 * 1024, description="Disk that this view may take; the least recent go first."
+        1024 * 1024 * 1024, ge=16 * 1024 * 1024, description="Disk that this view may take; the least recent go first."
     )
     api_keys: SecretStr | None = Field(None, description="Keys, separated by commas; one is asked for as X-API-Key.")
     cors_origins: str = Field("", description="Origins that browsers may ask from, separated by commas; `*` for all.")

@@ -57,7 +57,7 @@ def decode(model: type[M], value: bytes | None) -> M:
 
 
 def decode_body(model: type[M], body: bytes) -> M:
-    """Read a body of HTTP; raises Undecodable where it is no JSON object, pydantic's ValidationError where a field is bad."""
+    """Read a body of HTTP; raises Undecodable where it is no JSON object, ValidationError where a field is bad."""
     return model.model_validate(_document(body))
 
 

@@ -117,7 +117,7 @@ def _add_batch(app: FastAPI, parts: Parts, endpoint: Endpoint) -> None:
 
 async def _answer(request: Request, parts: Parts, endpoint: Endpoint) -> Response:
     body: Any = await bodies.read(request, endpoint.request)
-    bodies.within_limits(endpoint.kind, body, parts.settings)
+    bodies.within_limits(endpoint.kind, body.restaurants, parts.settings)
     ask = Ask(
         max_tokens_per_batch=body.max_tokens_per_batch,
         request_id=getattr(request.state, REQUEST_ID_STATE),

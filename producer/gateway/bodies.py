@@ -1,6 +1,7 @@
 """Bodies of batch requests: read, validated, and held against the limits."""
 
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import ValidationError
@@ -12,18 +13,6 @@ from schemas.base import WireModel
 from schemas.codec import Undecodable, decode_body
 
 M = TypeVar("M", bound=WireModel)
-
-
-class Batch(Protocol[I]):
-    """What the three requests have in common."""
-
-    @property
-    def restaurants(self) -> tuple[I, ...]:
-        """One item a restaurant."""
-
-    @property
-    def max_tokens_per_batch(self) -> int | None:
-        """Tokens of a micro-batch, or the consumer's own setting."""
 
 
 async def read(request: Request, model: type[M]) -> M:
@@ -40,11 +29,11 @@ async def read(request: Request, model: type[M]) -> M:
         raise wrong_fields(error) from None
 
 
-def within_limits(kind: Kind[I, Any, Any], batch: Batch[I], settings: GatewaySettings) -> None:
+def within_limits(kind: Kind[I, Any, Any], restaurants: Sequence[I], settings: GatewaySettings) -> None:
     """Raise Problem (413) where a request holds too many restaurants, or reviews."""
-    if (count := len(batch.restaurants)) > settings.max_restaurants:
+    if (count := len(restaurants)) > settings.max_restaurants:
         raise _too_many("restaurants", count, settings.max_restaurants)
-    if (count := sum(map(kind.reviews_of, batch.restaurants))) > settings.max_reviews:
+    if (count := sum(map(kind.reviews_of, restaurants))) > settings.max_reviews:
         raise _too_many("reviews", count, settings.max_reviews)
 
 

@@ -15,9 +15,9 @@ from schemas.http import ErrorBody
 
 _REFERENCE = "#/components/schemas/{model}"
 _EVENTS = (
-    "With `Accept: text/event-stream`: an event `result` a restaurant as soon as it is ready, its `id` the place in the "
-    "request from 0, its `data` what stands at that place in `results`; then `done` with `count` and `failed_count`; or "
-    "`error`, where nothing could be asked. Comments come in between while nothing is ready."
+    "With `Accept: text/event-stream`: an event `result` a restaurant as soon as it is ready, its `id` the place in "
+    "the request from 0, its `data` what stands at that place in `results`; then `done` with `count` and "
+    "`failed_count`; or `error`, where nothing could be asked. Comments come in between while nothing is ready."
 )
 _ERRORS = {
     401: "No valid API key.",

@@ -10,6 +10,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry
 
 from producer.asking import Limits
+from producer.background import beside
 from producer.client import AnalysisClient
 from producer.errors import CannotGoOn
 from producer.following import Follower
@@ -99,11 +100,7 @@ async def running(settings: Settings, gateway: GatewaySettings) -> AsyncIterator
     try:
         async with AnalysisClient(settings.kafka, settings.topics, limits) as client:
             await latest.follower.start()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(latest.follower.run())
-                try:
-                    yield Parts(gateway, client, latest, room, CollectorRegistry())
-                finally:
-                    latest.follower.stop()
+            async with beside((latest.follower.run, latest.follower.stop)):
+                yield Parts(gateway, client, latest, room, CollectorRegistry())
     finally:
         await latest.close()

@@ -1,4 +1,4 @@
-"""What goes wrong over HTTP, and how it is told: `{"error": {"code", "message"}}`, for wrong fields FastAPI's own form."""
+"""What goes wrong over HTTP: told as `{"error": {"code", "message"}}`, wrong fields in FastAPI's own form."""
 
 from collections.abc import Mapping
 from typing import Any

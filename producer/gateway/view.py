@@ -1,4 +1,4 @@
-"""The latest totals, summary and strengths of every restaurant: one sqlite3 file of bounded size, made anew at each start.
+"""The latest totals, summary and strengths of every restaurant: a sqlite3 file of bounded size, new at each start.
 
 All restaurants of the compacted topics are in it. When the file is full the least recently written restaurants go, and
 from then on an unknown restaurant may be one that was forgotten: `complete` is False.
@@ -21,6 +21,8 @@ from schemas.topics import TopicNames
 PAGE_BYTES = 4096
 FORGET_FRACTION = 16
 """A full view forgets a sixteenth of its restaurants at once."""
+LARGEST_FRACTION = 4
+"""A result of more than a quarter of the view is left out: any other fits when enough are forgotten."""
 
 _SCHEMA = """
 CREATE TABLE latest (topic TEXT, key BLOB, restaurant TEXT, version INTEGER, value BLOB, PRIMARY KEY (topic, key))
@@ -105,6 +107,8 @@ class View:
         key = record.key or b""
         if record.value is None:
             return Row(record.topic, key, self._restaurant(record.topic, key), 0, None)
+        if len(record.value) > self._max_pages * PAGE_BYTES // LARGEST_FRACTION:
+            raise Undecodable("too_large", "one result would take too much of the view")
         model: Any = decode(self._models[record.topic], record.value)
         version = getattr(model, "version", 0)
         return Row(record.topic, key, id_text(model.restaurant_id), version, record.value)
@@ -117,8 +121,7 @@ class View:
     def _write(self, row: Row) -> None:
         self._turn += 1
         while not self._fitted(row):
-            if not self._forget():
-                raise OverflowError(f"one result of {row.restaurant} does not fit: raise GATEWAY_VIEW_MAX_BYTES")
+            self._forget()
 
     def _fitted(self, row: Row) -> bool:
         """Write whole, or not at all where the file is full."""
@@ -145,15 +148,13 @@ class View:
         values = (row.topic, row.key, row.restaurant, row.version, row.value)
         self._db.execute("REPLACE INTO latest VALUES (?, ?, ?, ?, ?)", values)
 
-    def _forget(self) -> bool:
-        """Make room; False where there is nothing left to forget."""
+    def _forget(self) -> None:
         self.complete = False
         count = max(1, self.restaurants() // FORGET_FRACTION)
         query = "SELECT restaurant FROM written ORDER BY turn LIMIT ?"
         oldest = self._db.execute(query, (count,)).fetchall()
         self._db.executemany("DELETE FROM latest WHERE restaurant = ?", oldest)
         self._db.executemany("DELETE FROM written WHERE restaurant = ?", oldest)
-        return bool(oldest)
 
     def _opened(self) -> sqlite3.Connection:
         path = Path(self._folder.name) / "view.sqlite3"

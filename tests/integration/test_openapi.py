@@ -1,0 +1,90 @@
+"""What the OpenAPI document says, held against the gateway: schemathesis makes the requests."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from deploy.kafka.sources import Kafka
+from producer.gateway import examples
+from schemas.topics import TopicNames
+from tests.integration.gateways import TOPICS, serving
+from tests.integration.http_client import call
+from tests.integration.responder import Responder
+from tests.kafka_broker import create_topic
+
+EXAMPLES = 25
+"""Requests per operation: enough for a short run; more by hand."""
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+
+
+@pytest.fixture(scope="module")
+def port(kafka: Kafka) -> Iterator[int]:
+    """A gateway with a responder behind it, on a loop of its own: schemathesis blocks."""
+    started: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.new_event_loop()
+    leave = asyncio.Event()
+
+    async def serve() -> None:
+        names = TopicNames.model_validate({name: f"openapi-{id(loop)}.{name}" for name in TOPICS})
+        for name in TOPICS:
+            await create_topic(kafka.bootstrap_servers, getattr(names, name), 2, {})
+        async with (
+            Responder(kafka.bootstrap_servers, names).answering(),
+            serving(kafka.bootstrap_servers, names) as gateway,
+        ):
+            started.put_nowait(gateway.port)
+            await leave.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(asyncio.wait_for(started.get(), 60), loop).result()
+    finally:
+        loop.call_soon_threadsafe(leave.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def described(port: int) -> schemathesis.BaseSchema:
+    """The document of the running gateway."""
+    return schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
+
+
+schema = schemathesis.pytest.from_fixture("described")
+
+
+@schema.parametrize()
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_gateway_does_as_its_document_says(case: schemathesis.Case) -> None:
+    """No server error, and nothing that the document does not say, whatever is asked."""
+    case.call_and_validate(checks=CHECKS, timeout=60)
+
+
+async def test_the_document_has_the_examples(port: int) -> None:
+    """The three bodies stand where a reader looks for them; their models are told whole."""
+    document = (await call(port, "GET", "/openapi.json")).json()
+    posts = {path: found["post"] for path, found in document["paths"].items() if "post" in found}
+    shown = {path: found["requestBody"]["content"]["application/json"] for path, found in posts.items()}
+    assert shown["/api/v1/sentiment/analyze/batch"]["example"] == examples.SENTIMENT
+    assert shown["/api/v1/llm/summarize/batch"]["example"] == examples.SUMMARY
+    assert shown["/api/v1/llm/extract/strengths/batch"]["example"] == examples.STRENGTH
+    for content in shown.values():
+        assert content["schema"]["$ref"].rpartition("/")[2] in document["components"]["schemas"]
