@@ -1,7 +1,7 @@
 """Answers analysis requests by rule, on a real broker: stands for a consumer where others are tested.
 
-Every request is validated as the consumer would. The rule: a review with 좋 or 맛있 is positive, one with 아쉽 negative,
-any other neutral; aspects and strengths quote the first review there is.
+Every request is validated as the consumer would. The rule: a review with 좋 or 맛있 is positive, one with 아쉽
+negative, any other neutral; aspects and strengths quote the first review there is.
 """
 
 import asyncio
