@@ -38,8 +38,9 @@ demo-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the same with a real 
 		VLLM_ENGINE_ARGS='{"max_model_len": 8192, "max_num_seqs": 64, "max_num_batched_tokens": 4096}' \
 		$(LLM) -m producer.cli demo --patience 1200
 
-serve: $(READY) ## a development broker and the consumer, until stopped
-	@$(BIN)/python -m deploy.kafka --exec sh -c '$(BIN)/review-consumer topics create && exec $(BIN)/review-consumer run'
+serve: $(READY) ## a development broker, the consumer and the gateway on port 8000, until stopped
+	@$(BIN)/python -m deploy.kafka --exec sh -c '$(BIN)/review-consumer topics create && \
+		exec $(BIN)/python -m deploy.together "$(BIN)/review-consumer run" "$(BIN)/review-producer gateway"'
 
 test: $(READY) ## all tests, on a real broker
 	@$(BIN)/python -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # the tests say what is missing, and skip or fail

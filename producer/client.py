@@ -25,6 +25,7 @@ from producer.kinds import SENTIMENT, STRENGTH, SUMMARY, B, I, Kind, R, Sentimen
 from producer.outbox import RETRY_SECONDS, Outbox
 from producer.silence import Silence
 from producer.streams import Stream
+from producer.turns import Turns
 from schemas.batch import (
     SentimentAnalysisBatchResponse,
     SentimentBatchItem,
@@ -37,9 +38,6 @@ from schemas.codec import Undecodable, decode
 from schemas.connection import KafkaConnection
 from schemas.results import AnalysisReply
 from schemas.topics import TopicNames
-
-BREATH = 50
-"""Replies decoded before others get their turn on the loop."""
 
 
 class AnalysisClient:
@@ -152,14 +150,12 @@ class AnalysisClient:
 
     async def _take(self, records: Sequence[Received]) -> None:
         self._silence.hear(asyncio.get_running_loop().time())
-        decoded = 0
+        turns = Turns()
         for record in records:
+            await turns.next()
             if not self._pending.wants(record.key):
                 continue
             try:
                 self._pending.take(decode(AnalysisReply, record.value))
             except Undecodable:
                 self._pending.dropped.unreadable += 1
-            decoded += 1
-            if decoded % BREATH == 0:
-                await asyncio.sleep(0)

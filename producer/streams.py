@@ -12,12 +12,10 @@ from producer.gathering import TIMEOUT, TOO_LARGE, UNAVAILABLE, Answer, Gatherin
 from producer.kinds import I, R
 from producer.outbox import Outbox
 from producer.silence import Silence
+from producer.turns import Turns
 from schemas.findings import AnalysisError
 
 B = TypeVar("B")
-
-BREATH = 50
-"""Records handed over before others get their turn on the loop."""
 
 
 class Stream(Generic[I, R]):
@@ -92,11 +90,11 @@ class Stream(Generic[I, R]):
         self._begun = True
         now = utc_now()
         deadline = self._question.deadline(now)
+        turns = Turns()
         async with asyncio.timeout_at(self._until):
             for index in range(len(self._question.restaurants)):
+                await turns.next()
                 await self._send(index, *self._question.record(index, now, deadline))
-                if index % BREATH == BREATH - 1:
-                    await asyncio.sleep(0)
 
     async def _send(self, index: int, key: bytes, value: bytes, headers: tuple[tuple[str, bytes], ...]) -> None:
         call = self._call

@@ -56,9 +56,9 @@ def decode(model: type[M], value: bytes | None) -> M:
         raise Undecodable("invalid_event", _explain(error)) from None
 
 
-def decode_body(model: type[M], body: bytes) -> M:
-    """Read a body of HTTP; raises Undecodable where it is no JSON object, ValidationError where a field is bad."""
-    return model.model_validate(_document(body))
+def decode_object(body: bytes) -> Mapping[str, Any]:
+    """Read a body of HTTP that is to be validated piece by piece; raises Undecodable where it is no JSON object."""
+    return _document(body)
 
 
 def encode(model: WireModel) -> bytes:

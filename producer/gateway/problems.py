@@ -49,10 +49,10 @@ def wrong_field(place: tuple[str | int, ...], kind: str, message: str) -> Reques
     return RequestValidationError([{"type": kind, "loc": place, "msg": message}])
 
 
-def wrong_fields(error: ValidationError) -> RequestValidationError:
-    """422 for a body: where and what, never the value, which may be large and is known to whoever sent it."""
+def wrong_fields(error: ValidationError, place: tuple[str | int, ...]) -> list[dict[str, Any]]:
+    """Entries of a 422, for what lies at `place`: where and what, never the value, which the sender knows."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_TOLD]
-    return RequestValidationError([{**e, "loc": ("body", *_place(e["loc"]))} for e in found])
+    return [{**e, "loc": (*place, *_place(e["loc"]))} for e in found]
 
 
 def add_handlers(app: FastAPI) -> None:
