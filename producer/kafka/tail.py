@@ -14,6 +14,9 @@ from producer.settings import CONNECT_SECONDS
 from schemas.connection import KafkaConnection
 from schemas.headers import Headers
 
+MAX_RECORDS = 200
+"""Of one poll: what is made of them holds the event loop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -83,7 +86,7 @@ class Tail:
     async def records(self, seconds: float) -> list[Received]:
         """What has come, or nothing after `seconds`; in order within a partition. Raises CannotGoOn."""
         try:
-            polled = await self._consumer.getmany(timeout_ms=int(seconds * 1000))
+            polled = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=MAX_RECORDS)
         except (KafkaError, UnicodeDecodeError) as error:  # a header's name that is not UTF-8 is the latter
             raise CannotGoOn(f"{', '.join(self._topics)} cannot be read: {type(error).__name__}: {error}") from None
         return [
