@@ -117,6 +117,15 @@ class EngineChoice(BaseSettings):
             raise ValueError("ENGINE=openai needs OPENAI_BASE_URL, such as http://localhost:8000/v1")
         return self
 
+    @model_validator(mode="after")
+    def _hangs_are_seen(self) -> Self:
+        """Before its items are timed out one by one, as if each were to blame."""
+        stall, item = self.engine_stall_seconds, self.engine_request_timeout_seconds
+        if self.chosen == "vllm" and stall >= item:
+            msg = f"ENGINE_STALL_SECONDS={stall:g} is not below ENGINE_REQUEST_TIMEOUT_SECONDS={item:g}"
+            raise ValueError(msg)
+        return self
+
     @property
     def chosen(self) -> Literal["local", "vllm", "openai"]:
         """What `auto` comes to."""

@@ -67,6 +67,15 @@ def test_a_wrong_value_is_named_with_what_is_allowed(
     assert said in str(caught.value)
 
 
+def test_a_hung_engine_is_noticed_before_its_items_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise records would be blamed for it. Only `vllm` is watched that way."""
+    monkeypatch.setenv("ENGINE_REQUEST_TIMEOUT_SECONDS", "60")
+    load()
+    monkeypatch.setenv("VLLM_MODEL", "some/model")
+    with pytest.raises(ConfigError, match="ENGINE_STALL_SECONDS=60 is not below ENGINE_REQUEST_TIMEOUT_SECONDS=60"):
+        load()
+
+
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody wants to fix them one start at a time; rules over two settings name both."""
     monkeypatch.setenv("VLLM_MIN_BATCH_SIZE", "20")
