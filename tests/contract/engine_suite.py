@@ -79,6 +79,9 @@ def check_form(task: Task, answer: Answer, *, grounded: bool = True) -> None:
 class EngineSuite:
     """Inherit, and say how the engine is made: `make` is called for each test."""
 
+    budget = BUDGET
+    """Of every prompt; a slow engine takes a smaller one."""
+    restarts = 2
     grounded = True
     """Small models cite numbers that are not there: those claims are dropped by the parser, and counted."""
     long_task = Task(Kind.SUMMARY, "ko", REVIEWS[:3], CLAIMS)
@@ -99,7 +102,7 @@ class EngineSuite:
     async def ask(self, engine: Engine, tasks: Sequence[Task]) -> list[Answer]:
         """Prepare and run as one batch."""
         delivered = Delivered()
-        await engine.run(await engine.prepare(tasks, BUDGET), delivered)
+        await engine.run(await engine.prepare(tasks, self.budget), delivered)
         return delivered.answers()
 
     async def test_every_item_is_answered_once_in_its_form(self, engine: Engine) -> None:
@@ -129,7 +132,7 @@ class EngineSuite:
     async def test_tokens_are_counted_and_fit(self, engine: Engine) -> None:
         """Longer text weighs no less, nothing weighs nothing, all fits its budget."""
         texts = [REVIEWS[0] * n for n in (0, 1, 3, 10, 100, 1000)]
-        for budget in (1000, BUDGET):
+        for budget in (1000, self.budget):
             prepared = await engine.prepare([sentiment(text) for text in texts], budget)
             weights = [p.own_tokens for p in prepared]
             assert weights == sorted(weights)
@@ -142,7 +145,7 @@ class EngineSuite:
             sentiment(REVIEWS[0] * 3000),
             Task(Kind.SUMMARY, "ko", (REVIEWS[0] * 3000,) * 4),
         ]
-        prepared = await engine.prepare(tasks, BUDGET)
+        prepared = await engine.prepare(tasks, self.budget)
         assert [p.truncated for p in prepared] == [False, True, True]
         delivered = Delivered()
         await engine.run(prepared, delivered)
@@ -152,7 +155,7 @@ class EngineSuite:
     async def test_head_and_tail_survive_the_cut(self, engine: Engine) -> None:
         """Opinions stand at the end as often as at the beginning: both ends still decide together."""
         filler = "그냥 그런 이야기입니다. " * 3000
-        (short, cut) = await engine.prepare([sentiment("x"), sentiment(REVIEWS[1] + filler + REVIEWS[1])], BUDGET)
+        (short, cut) = await engine.prepare([sentiment("x"), sentiment(REVIEWS[1] + filler + REVIEWS[1])], self.budget)
         assert not short.truncated
         assert cut.truncated
         kept = "".join(cut.task.reviews)
@@ -167,7 +170,7 @@ class EngineSuite:
 
     async def test_cancelling_delivers_nothing_more(self, engine: Engine) -> None:
         """And the engine goes on working for others."""
-        batch = await engine.prepare([self.long_task] * 50, BUDGET)
+        batch = await engine.prepare([self.long_task] * 50, self.budget)
         delivered = Delivered()
         first = asyncio.Event()
         task = asyncio.create_task(engine.run(batch, _until(delivered, first)))
@@ -188,7 +191,7 @@ class EngineSuite:
             raise LookupError("the caller's own")
 
         with pytest.raises(LookupError, match="the caller's own"):
-            await engine.run(await engine.prepare([sentiment("맛있어요")], BUDGET), refuse)
+            await engine.run(await engine.prepare([sentiment("맛있어요")], self.budget), refuse)
 
     async def test_the_event_loop_is_not_blocked(self, engine: Engine) -> None:
         """Preparing and running go on elsewhere: the loop's longest pause stays small."""
@@ -206,7 +209,7 @@ class EngineSuite:
         assert engine.health().ready
         assert engine.name
         assert engine.model
-        batch = await engine.prepare([sentiment("맛있어요")], BUDGET)
+        batch = await engine.prepare([sentiment("맛있어요")], self.budget)
         await engine.stop()
         await engine.stop()
         assert not engine.health().ready
@@ -217,8 +220,8 @@ class EngineSuite:
 
     async def test_a_stopped_engine_starts_again_and_works_as_new(self, engine: Engine) -> None:
         """On the same object; what was prepared before is still good, what was in flight has ended as EngineDown."""
-        batch = await engine.prepare([sentiment(REVIEWS[0])], BUDGET)
-        for _ in range(2):
+        batch = await engine.prepare([sentiment(REVIEWS[0])], self.budget)
+        for _ in range(self.restarts):
             await engine.stop()
             with pytest.raises(EngineDown):
                 await engine.run(batch, Delivered())
@@ -229,7 +232,7 @@ class EngineSuite:
             (answer,) = delivered.answers()
             assert read_sentiment(answer).label == "positive"
             for task, answer in zip(TASKS, await self.ask(engine, TASKS), strict=True):
-                check_form(task, answer)
+                check_form(task, answer, grounded=self.grounded)
 
 
 def _until(delivered: Delivered, first: asyncio.Event) -> Deliver:

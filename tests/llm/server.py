@@ -28,7 +28,17 @@ def vllm_server(model: Path, log: Path) -> Iterator[str]:
     command = (
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)),
         *("--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port)),
-        *("--max-model-len", "8192", "--max-num-seqs", "64", "--block-size", "32", "--enforce-eager"),
+        *(
+            "--dtype",
+            "float32",
+            "--max-model-len",
+            "8192",
+            "--max-num-seqs",
+            "64",
+            "--block-size",
+            "32",
+            "--enforce-eager",
+        ),
         *("--scheduling-policy", "priority", "--structured-outputs-config", json.dumps(outputs)),
         "--enable-prompt-tokens-details",
     )

@@ -43,6 +43,7 @@ def made(url: str, tokenizer: Path | None = None) -> OpenAIEngine:
 class TestOpenAIEngine(EngineSuite):
     """Everything that every engine promises."""
 
+    budget, restarts = BUDGET, 1
     grounded = False
     long_task = Task(Kind.COMPARISON, "ko", claims=EngineSuite.long_task.claims)
 

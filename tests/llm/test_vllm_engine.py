@@ -11,7 +11,8 @@ from consumer.engines.contract import Answer
 from consumer.engines.vllm.engine import VllmEngine, VllmRules
 from consumer.errors import ConfigError
 from schemas.base import Sentiment
-from tests.contract.engine_suite import BUDGET, REVIEWS, Delivered, sentiment
+from tests.contract.engine_suite import REVIEWS, Delivered, sentiment
+from tests.llm.conftest import BUDGET
 
 BLOCK = 32
 
