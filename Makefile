@@ -44,7 +44,7 @@ serve: $(READY) ## a development broker, the consumer and the gateway on port 80
 
 test: $(READY) ## all tests, on a real broker
 	@$(BIN)/python -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # the tests say what is missing, and skip or fail
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the tests with a real vLLM, on the CPU
 	@$(LLM) -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # as above
