@@ -6,7 +6,7 @@ seconds in its class moves to the tail of its restaurant's queue in the next mor
 `take`: no class starves, and a restaurant's flood still gets one turn a round after it has aged.
 
 Nothing is skipped: the first item in turn that does not fit closes the batch, so a heavy item is never overtaken for
-ever.
+ever. An item may bring a budget of its own, below the limit: a batch never exceeds the smallest of its items'.
 
 Every operation takes constant time an item, amortised over its at most four classes: the queues are linked
 dictionaries, so an item leaves from the middle of one at no cost, and an emptied queue goes with its restaurant.
@@ -19,7 +19,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from consumer.stream.work import Item, Rank, Weight
+from consumer.stream.work import Budgets, Item, Rank, Weight
 
 T = TypeVar("T")
 
@@ -70,6 +70,16 @@ class Batch(Generic[T]):
     """The own tokens of all, and each distinct prefix once."""
     reason: FlushReason
 
+    def without(self, unwanted: Callable[[Item[T]], bool]) -> "Batch[T] | None":
+        """The batch less the items that `unwanted` names; None where no item is left."""
+        left = tuple(item for item in self.items if not unwanted(item))
+        if len(left) == len(self.items):
+            return self
+        weight = Weight()
+        for item in left:
+            weight.add(item)
+        return Batch(left, weight.tokens, self.reason) if left else None
+
 
 class Batcher(Generic[T]):
     """Waiting items, packed into batches that never exceed their budget or their item limit.
@@ -85,7 +95,7 @@ class Batcher(Generic[T]):
         self._limits = limits
         self._turns = {rank: _Turns[T]() for rank in Rank}  # most urgent first, as Rank is
         self._waiting: OrderedDict[Item[T], _Turns[T]] = OrderedDict()  # oldest first, each with where it waits now
-        self._weight, self._fresh = Weight(), Weight()
+        self._weight, self._fresh, self._budgets = Weight(), Weight(), Budgets()
 
     def __len__(self) -> int:
         """Items that wait."""
@@ -110,14 +120,15 @@ class Batcher(Generic[T]):
         """Let an item wait for its turn.
 
         Raises ValueError if it waits already, or could never be sent: it must weigh at least one token and, with its
-        prefix, no more than the budget. The caller truncates before.
+        prefix, no more than the budget, its own too. The caller truncates before.
         """
         if item in self._waiting:
             raise ValueError(f"an item of restaurant {item.restaurant!r} was added twice")
-        if item.own_tokens < 1 or item.prefix_tokens < 0 or item.alone_tokens > self._limits.max_tokens:
+        budget = _smaller(self._limits.max_tokens, item.budget)
+        if item.own_tokens < 1 or item.prefix_tokens < 0 or item.alone_tokens > budget:
             raise ValueError(
                 f"an item of {item.own_tokens} tokens after a prefix of {item.prefix_tokens} "
-                f"does not fit a batch of {self._limits.max_tokens}"
+                f"does not fit a batch of {budget}"
             )
         item.enqueued_at = now
         turns = self._turns[item.rank]
@@ -126,6 +137,7 @@ class Batcher(Generic[T]):
         self._weight.add(item)
         if item.rank is not Rank.JOB:
             self._fresh.add(item)
+        self._budgets.add(item.budget)
 
     def withdraw(self, item: Item[T]) -> bool:
         """Forget an item that is no longer wanted. False if it does not wait: it was taken, or never added."""
@@ -136,6 +148,7 @@ class Batcher(Generic[T]):
         self._weight.remove(item)
         if item.rank is not Rank.JOB:
             self._fresh.remove(item)
+        self._budgets.remove(item.budget)
         return True
 
     def discard(self, unwanted: Callable[[Item[T]], bool]) -> list[Item[T]]:
@@ -193,7 +206,7 @@ class Batcher(Generic[T]):
         since, limits = next(iter(self._waiting)).enqueued_at, self._limits
         if len(self._waiting) >= cap:
             return since, FlushReason.FULL_ITEMS
-        if self._weight.tokens >= limits.max_tokens:  # all that waits fits one batch, or some item in turn closes it
+        if self._weight.tokens >= self._budgets.smallest(limits.max_tokens):  # it fills one, or some item closes it
             return since, FlushReason.FULL_TOKENS
         if len(self._waiting) >= limits.min_items:
             return since + limits.linger, FlushReason.LINGER
@@ -215,14 +228,20 @@ class Batcher(Generic[T]):
                 break
             turns = next(turns for turns in self._turns.values() if turns)
             item = turns.first()
-            if weight.tokens + weight.added_by(item) > budget:
+            tighter = _smaller(budget, item.budget)
+            if weight.tokens + weight.added_by(item) > tighter:
                 reason = FlushReason.FULL_TOKENS
                 break
+            budget = tighter
             weight.add(item)
             items.append(item)
             self.withdraw(item)
             turns.end_turn(item.restaurant)
         return Batch(tuple(items), weight.tokens, reason) if items else None
+
+
+def _smaller(budget: int, own: int | None) -> int:
+    return budget if own is None else min(budget, own)
 
 
 class _Turns(Generic[T]):

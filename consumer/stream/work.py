@@ -1,8 +1,12 @@
-"""The unit that the batcher packs, and what several of them weigh."""
+"""The unit that the batcher packs, what several of them weigh, and when one comes too late."""
 
+import heapq
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, TypeVar
+
+from schemas.base import Priority
 
 T = TypeVar("T")
 
@@ -14,6 +18,16 @@ class Rank(IntEnum):
     NORMAL = 1
     LOW = 2
     JOB = 3
+
+    @classmethod
+    def of(cls, priority: Priority) -> "Rank":
+        """The class of what was asked for with a priority."""
+        return cls[priority.name]
+
+
+def is_late(deadline: float | None, now: float) -> bool:
+    """Whether it is too late to begin; both on one clock, None: there is no deadline."""
+    return deadline is not None and now >= deadline
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +46,8 @@ class Item(Generic[T]):
     prefix: str = ""
     prefix_tokens: int = 0
     """Paid once a batch for each different prefix."""
+    budget: int | None = None
+    """Tokens that a batch with it may have; None: as many as any batch."""
     enqueued_at: float = 0.0
     """Seconds on the caller's clock; set by the batcher."""
 
@@ -66,3 +82,31 @@ class Weight:
         if not self._sharers[prefix]:
             del self._sharers[prefix]
         self.tokens -= self.added_by(item)
+
+
+class Budgets:
+    """The budgets of a set of items, and the smallest of them. Every change takes O(log n), amortised."""
+
+    def __init__(self) -> None:
+        self._items: Counter[int] = Counter()
+        self._heap: list[int] = []
+        """Each counted budget once; one that no item has any more stays, with a count of 0, until it surfaces."""
+
+    def add(self, budget: int | None) -> None:
+        """Count an item's budget in."""
+        if budget is None:
+            return
+        if budget not in self._items:
+            heapq.heappush(self._heap, budget)
+        self._items[budget] += 1
+
+    def remove(self, budget: int | None) -> None:
+        """Count out a budget that was counted in."""
+        if budget is not None:
+            self._items[budget] -= 1
+
+    def smallest(self, most: int) -> int:
+        """The smallest of them, and at most `most`."""
+        while self._heap and not self._items[self._heap[0]]:
+            del self._items[heapq.heappop(self._heap)]
+        return min(most, self._heap[0]) if self._heap else most

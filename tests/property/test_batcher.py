@@ -1,6 +1,7 @@
 """What always holds of the batcher, whatever is added, taken, withdrawn and however time passes."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from consumer.stream.batcher import Batch, Batcher, BatchLimits, FlushReason
-from consumer.stream.work import Item, Rank
+from consumer.stream.work import Budgets, Item, Rank
 
 Work = Item[int]
 RESTAURANTS = ["a", "b", "c", "d"]
@@ -28,6 +29,11 @@ LIMITS = st.builds(
 def weight(items: list[Work]) -> int:
     """The definition, the slow way: own tokens of all, and each distinct prefix once."""
     return sum(i.own_tokens for i in items) + sum({i.prefix: i.prefix_tokens for i in items}.values())
+
+
+def smallest(most: int, items: Iterable[Work]) -> int:
+    """The smallest budget of some items, and at most `most`."""
+    return min([most, *(item.budget for item in items if item.budget is not None)])
 
 
 @dataclass(eq=False)
@@ -58,12 +64,13 @@ class BatcherMachine(RuleBasedStateMachine):
         own=st.integers(1, 60),
         prefix=st.sampled_from(sorted(PREFIXES)),
         count=st.integers(1, 6),
+        budget=st.none() | st.sampled_from([60, 120, 250, 1000]),
     )
-    def add(self, restaurant: str, rank: Rank, own: int, prefix: str, count: int) -> None:
+    def add(self, restaurant: str, rank: Rank, own: int, prefix: str, count: int, budget: int | None) -> None:
         """Some items of one restaurant arrive; those that could never be sent are refused."""
         for _ in range(count):
-            item = Item(self.entries, restaurant, rank, own, prefix, PREFIXES[prefix])
-            if own + PREFIXES[prefix] > self.limits.max_tokens:
+            item = Item(self.entries, restaurant, rank, own, prefix, PREFIXES[prefix], budget)
+            if own + PREFIXES[prefix] > smallest(self.limits.max_tokens, [item]):
                 self._refuses(item)
                 continue
             self.batcher.add(item, self.now)
@@ -177,7 +184,7 @@ class BatcherMachine(RuleBasedStateMachine):
         since = next(iter(self.places)).enqueued_at
         return (
             len(self.places) >= cap
-            or weight(list(self.places)) >= self.limits.max_tokens
+            or weight(list(self.places)) >= smallest(self.limits.max_tokens, self.places)
             or (len(self.places) >= self.limits.min_items and since + self.limits.linger <= self.now)
             or since + self.limits.linger_max <= self.now
         )
@@ -191,7 +198,7 @@ class BatcherMachine(RuleBasedStateMachine):
 
     def _check_limits(self, batch: Batch[int], cap: int, budget: int) -> None:
         assert 1 <= len(batch.items) <= cap
-        assert batch.tokens == weight(list(batch.items)) <= budget
+        assert batch.tokens == weight(list(batch.items)) <= smallest(budget, batch.items)
         assert len(set(batch.items)) == len(batch.items)
         assert set(batch.items) <= set(self.places)
 
@@ -226,11 +233,40 @@ class BatcherMachine(RuleBasedStateMachine):
         if first is None or len(batch.items) == cap:
             return
         assert batch.reason == FlushReason.FULL_TOKENS
-        assert weight([*batch.items, first]) > budget
+        assert weight([*batch.items, first]) > smallest(budget, [*batch.items, first])
 
 
 TestBatcherMachine = BatcherMachine.TestCase
 TestBatcherMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.sampled_from(sorted(PREFIXES))), min_size=1, max_size=10), st.data())
+def test_a_batch_less_some_items_weighs_what_is_left(drawn: list[tuple[int, str]], data: st.DataObject) -> None:
+    """Each distinct prefix once, in the old order; no batch where none is left."""
+    batcher: Batcher[int] = Batcher(BatchLimits())
+    for number, (own, prefix) in enumerate(drawn):
+        batcher.add(Item(number, "a", Rank.NORMAL, own, prefix, PREFIXES[prefix]), 0.0)
+    batch = batcher.take(0.0, flush=True)
+    assert batch is not None
+    gone = data.draw(st.sets(st.sampled_from(range(len(drawn)))))
+    left = batch.without(lambda item: item.payload in gone)
+    kept = [item for item in batch.items if item.payload not in gone]
+    assert (list(left.items), left.tokens) == (kept, weight(kept)) if left else not kept
+
+
+@given(st.lists(st.none() | st.integers(1, 9), max_size=30), st.data())
+def test_the_smallest_budget_of_those_that_wait(drawn: list[int | None], data: st.DataObject) -> None:
+    """Whatever order they leave in; nothing is remembered of more budgets than there were."""
+    budgets, left = Budgets(), Counter[int | None]()
+    for budget in drawn:
+        budgets.add(budget)
+        left[budget] += 1
+        if data.draw(st.booleans()):
+            gone = data.draw(st.sampled_from(sorted(left.elements(), key=str)))
+            budgets.remove(gone)
+            left[gone] -= 1
+        assert budgets.smallest(7) == min([7, *(b for b in left.elements() if b is not None)])
+        assert len(budgets._heap) <= 9
 
 
 @given(
