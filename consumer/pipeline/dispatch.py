@@ -3,20 +3,23 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from consumer.engines.contract import Answer, Engine, Fault, Prepared
+from consumer.engines.contract import Answer, Engine, Fault
 from consumer.errors import DeadLetter, EngineDown, EngineUnavailable, RetryLater
 from consumer.hooks.events import Event, Hooks, What
 from consumer.pipeline.ask import Ask as Ask
 from consumer.pipeline.ask import Owner as Owner
+from consumer.pipeline.preparing import Preparing
 from consumer.pipeline.quarantine import Quarantine
-from consumer.stream.admission import Admission, Permit
-from consumer.stream.batcher import Batch, Batcher
+from consumer.pipeline.running import Running
+from consumer.pipeline.settling import Settling
+from consumer.stream.admission import Admission
+from consumer.stream.batcher import Batcher
 from consumer.stream.outage import Outage
-from consumer.stream.retry import DelayQueue, GiveUp, RetryPolicy
+from consumer.stream.retry import RetryPolicy
 from consumer.stream.work import Item
 
 log = logging.getLogger(__name__)
@@ -65,11 +68,11 @@ class Dispatcher:
         self._rules, self._quarantine, self._hooks = rules, quarantine, hooks
         self._clock, self._random = clock, random
         self._new: list[Ask] = []
-        self._delayed: DelayQueue[Ask] = DelayQueue()
+        self._preparing = Preparing(engine, quarantine, rules.budget)
+        self._settling = Settling(rules.retry, hooks, clock=clock, random=random)
         self._prepare_wake, self._wake = asyncio.Event(), asyncio.Event()
         self._outage = Outage(rules.retry)
-        self._running: dict[_Running, asyncio.Task[None]] = {}
-        self._preparing: dict[Ask, None] = {}
+        self._running: dict[Running, asyncio.Task[None]] = {}
         self._trying = False
         self._stranded: list[Ask] = []
         """What was in flight when it was cut short."""
@@ -121,7 +124,7 @@ class Dispatcher:
 
     def _died(self, error: EngineDown) -> Death:
         """Nothing runs any more: everything in flight is suspected, and waits."""
-        stranded, self._stranded = self._stranded, []
+        stranded, self._stranded = [*self._preparing.take_stranded(), *self._stranded], []
         self._quarantine.died([ask.name for ask in stranded])
         for ask in stranded:
             self._enqueue(ask)
@@ -135,50 +138,10 @@ class Dispatcher:
             while self._new and not (self._trying or self._quarantine.waits or self._dead.is_set()):
                 chunk, self._new = self._new[:PREPARE_CHUNK], self._new[PREPARE_CHUNK:]
                 wanted = [ask for ask in chunk if not (ask.owner.closed or self._quarantine.takes(ask))]
-                await self._prepare_flight(wanted, self._enqueue)
+                await self._preparing.prepare(wanted, self._enqueue, self._refused_at)
                 self._wake.set()
                 if not self._outage.admits(self._clock(), 0):
                     await asyncio.sleep(self._outage.until - self._clock())
-
-    async def _prepare_flight(self, asks: Sequence[Ask], then: Callable[[Ask], None]) -> None:
-        """As a flight: also what is only prepared may be what the engine dies of."""
-        if not asks:
-            return
-        flight = self._quarantine.begin(asks)
-        self._preparing = dict.fromkeys(asks)
-        try:
-            await self._prepare_chunk(asks, then)
-        except EngineUnavailable as error:
-            self._refused(error)
-            asks, self._preparing = list(self._preparing), {}
-            for ask in asks:
-                self._enqueue(ask)
-        finally:
-            if self._preparing:
-                self._stranded.extend(self._preparing)
-                self._preparing = {}
-            else:
-                self._quarantine.end(flight)
-
-    async def _prepare_chunk(self, asks: Sequence[Ask], then: Callable[[Ask], None]) -> None:
-        """All at once; one by one where that fails, so that the culprit is alone."""
-        try:
-            prepared = await self._engine.prepare([ask.task for ask in asks], self._rules.budget)
-        except EngineDown:
-            raise
-        except Exception as error:
-            if len(asks) == 1:
-                log.exception("an item could not be prepared")
-                del self._preparing[asks[0]]
-                asks[0].failed(DeadLetter("internal_error", type(error).__name__), 1)
-                return
-            for ask in asks:
-                await self._prepare_chunk([ask], then)
-            return
-        for ask, its in zip(asks, prepared, strict=True):
-            ask.prepared = its
-            del self._preparing[ask]
-            then(ask)
 
     def _enqueue(self, ask: Ask) -> None:
         """Let it wait for its batch, or for its trial."""
@@ -202,14 +165,14 @@ class Dispatcher:
         """Drop what waits for owners that have closed: their records are another member's work by now."""
         self._new = [ask for ask in self._new if not ask.owner.closed]
         self._batcher.discard(lambda item: item.payload.owner.closed)
-        self._delayed.discard(lambda ask: ask.owner.closed)
+        self._settling.discard(lambda ask: ask.owner.closed)
         self._quarantine.discard(lambda ask: ask.owner.closed)
 
     async def _send_batches(self, tasks: asyncio.TaskGroup) -> None:
         while not self._dead.is_set():
             self._wake.clear()
             now = self._clock()
-            for ask in self._delayed.pop_due(now):
+            for ask in self._settling.pop_due():
                 self._enqueue(ask)
             if self._quarantine.waits:
                 await self._try_suspects(tasks)
@@ -227,14 +190,14 @@ class Dispatcher:
             and (batch := batcher.take(now, room, flush=flush))
         ):
             flight = self._quarantine.begin([item.payload for item in batch.items])
-            running = _Running(batch, self._admission.admit(batch.tokens), now, flight)
+            running = Running(batch, self._admission.admit(batch.tokens), now, flight)
             self._running[running] = self._watched(tasks, self._run_batch(running), "batch")
             self._tell_start(running)
 
     async def _try_suspects(self, tasks: asyncio.TaskGroup) -> None:
         """One group after the other, each with nothing else in flight, so that a death tells."""
         self._trying = True
-        while self._running or self._preparing:
+        while self._running or self._preparing.busy:
             self._wake.clear()
             await self._wake.wait()
         while not self._dead.is_set() and (suspects := self._quarantine.next_trial()):
@@ -251,7 +214,7 @@ class Dispatcher:
         try:
             await self._until_admitted()
             unprepared = [ask for ask in suspects if ask.prepared is None]
-            await self._prepare_flight(unprepared, partial(self._pack, batcher=batcher))
+            await self._preparing.prepare(unprepared, partial(self._pack, batcher=batcher), self._refused_at)
             while len(batcher) or self._running:
                 self._wake.clear()
                 self._send(tasks, batcher, self._clock(), flush=True)
@@ -270,7 +233,7 @@ class Dispatcher:
     def _next_due(self, now: float) -> float | None:
         """When time alone brings work. A batch that is due already waits for room, not for time."""
         batch = self._batcher.next_due()
-        due = (self._delayed.next_due(), batch, self._outage.until if self._outage.reason else None)
+        due = (self._settling.next_due(), batch, self._outage.until if self._outage.reason else None)
         return min((d for d in due if d is not None and d > now), default=None)
 
     async def _until(self, due: float | None) -> None:
@@ -284,7 +247,7 @@ class Dispatcher:
         except TimeoutError:
             return
 
-    async def _run_batch(self, running: "_Running") -> None:
+    async def _run_batch(self, running: Running) -> None:
         """Run to the end. What the engine leaves undelivered is tried again, or fails; EngineDown is raised."""
         deliver = partial(self._delivered, running)
         try:
@@ -305,7 +268,7 @@ class Dispatcher:
         finally:
             self._end(running)
 
-    def _end(self, running: "_Running") -> None:
+    def _end(self, running: Running) -> None:
         running.permit.close()
         del self._running[running]
         if running.open:  # cut short: what the engine was at
@@ -322,17 +285,23 @@ class Dispatcher:
             self._hooks(Event(What.ENGINE_DOWN, reason="unavailable", detail=str(error)))
         self._outage.refused(self._clock(), str(error), error.retry_after, self._random())
 
-    def _take_back(self, running: "_Running") -> None:
+    def _refused_at(self, error: EngineUnavailable, left: Sequence[Ask]) -> None:
+        """The engine refuses to prepare these."""
+        self._refused(error)
+        for ask in left:
+            self._enqueue(ask)
+
+    def _take_back(self, running: Running) -> None:
         asks = running.asks()
         running.open.clear()
         for ask in asks:
             self._enqueue(ask)
 
-    def _fail_open(self, running: "_Running", fault: Fault) -> None:
+    def _fail_open(self, running: Running, fault: Fault) -> None:
         for index in sorted(running.open):
             self._deliver(running, index, fault)
 
-    def _delivered(self, running: "_Running", index: int, outcome: Answer | Fault) -> None:
+    def _delivered(self, running: Running, index: int, outcome: Answer | Fault) -> None:
         """The engine has said something: it works, and has outlived this item."""
         self._answered = True
         self._quarantine.outlived(running.batch.items[index].payload)
@@ -340,7 +309,7 @@ class Dispatcher:
             self._hooks(Event(What.ENGINE_UP))
         self._deliver(running, index, outcome)
 
-    def _deliver(self, running: "_Running", index: int, outcome: Answer | Fault) -> None:
+    def _deliver(self, running: Running, index: int, outcome: Answer | Fault) -> None:
         """Use one item's answer, and give its tokens back, the moment it arrives."""
         running.open.remove(index)
         item = running.batch.items[index]
@@ -349,37 +318,9 @@ class Dispatcher:
         ask = item.payload
         self._hooks(Event(What.ANSWERED, kind=ask.task.kind, seconds=self._clock() - running.started))
         if not ask.owner.closed and ask.prepared:
-            self._settle(ask, ask.prepared, outcome)
+            self._settling.settle(ask, ask.prepared, outcome)
 
-    def _settle(self, ask: Ask, prepared: Prepared, outcome: Answer | Fault) -> None:
-        if isinstance(outcome, RetryLater | DeadLetter):
-            self._fail(ask, outcome)
-            return
-        try:
-            ask.answered(outcome, prepared)
-        except (RetryLater, DeadLetter) as fault:
-            self._fail(ask, fault)
-        except Exception as error:  # a bug of ours must not leave its record unfinished for ever
-            log.exception("an answer could not be used")
-            ask.failed(DeadLetter("internal_error", type(error).__name__), ask.attempts + 1)
-
-    def _fail(self, ask: Ask, fault: Fault) -> None:
-        if isinstance(fault, RetryLater):
-            self._try_again(ask, fault)
-        else:
-            ask.failed(fault, ask.attempts + 1)
-
-    def _try_again(self, ask: Ask, fault: RetryLater) -> None:
-        ask.attempts += 1
-        decision = self._rules.retry.decide(ask.attempts, self._random())
-        if isinstance(decision, GiveUp):
-            ask.failed(DeadLetter(fault.reason, str(fault)), ask.attempts)
-            return
-        self._hooks(Event(What.RETRY, kind=ask.task.kind, detail=str(fault)))
-        self._delayed.push(ask, self._clock() + decision.seconds)
-        self._wake.set()
-
-    def _tell_start(self, running: "_Running") -> None:
+    def _tell_start(self, running: Running) -> None:
         batch = running.batch
         for item in batch.items:
             waited = running.started - item.enqueued_at
@@ -392,22 +333,3 @@ class Dispatcher:
         tokens = self._admission.tokens_in_flight
         self._hooks(Event(What.LOAD, count=tokens, ratio=tokens / self._admission.ceiling))
         self._hooks(Event(What.BATCHES, count=self._admission.batches_running))
-
-
-@dataclass(slots=True, eq=False)
-class _Running:
-    """One micro-batch in the engine, and which of its items are undelivered."""
-
-    batch: Batch[Ask]
-    permit: Permit
-    started: float
-    flight: int
-    """Its number on disk."""
-    open: set[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.open = set(range(len(self.batch.items)))
-
-    def asks(self) -> list[Ask]:
-        """What is undelivered, in the batch's order."""
-        return [self.batch.items[index].payload for index in sorted(self.open)]

@@ -1,0 +1,78 @@
+"""Tokenises what is asked. Also at that an engine may die, or refuse."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from consumer.engines.contract import Engine
+from consumer.errors import DeadLetter, EngineDown, EngineUnavailable
+from consumer.pipeline.ask import Ask
+from consumer.pipeline.quarantine import Quarantine
+
+log = logging.getLogger(__name__)
+
+
+class Preparing:
+    """One flight after another; the caller sees to it that there are not two at once."""
+
+    def __init__(self, engine: Engine, quarantine: Quarantine, budget: int) -> None:
+        """`budget`: tokens of a micro-batch."""
+        self._engine, self._quarantine, self._budget = engine, quarantine, budget
+        self._open: dict[Ask, None] = {}
+        self._stranded: list[Ask] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a flight is with the engine."""
+        return bool(self._open)
+
+    def take_stranded(self) -> list[Ask]:
+        """What the engine was at when it died, or the flight was cut short; given once."""
+        stranded, self._stranded = self._stranded, []
+        return stranded
+
+    async def prepare(
+        self,
+        asks: Sequence[Ask],
+        then: Callable[[Ask], None],
+        refused: Callable[[EngineUnavailable, Sequence[Ask]], None],
+    ) -> None:
+        """As a flight: also what is only prepared may be what the engine dies of.
+
+        `then` takes each that is prepared, `refused` those that are left when the engine refuses. What cannot be
+        prepared has failed. Raises EngineDown.
+        """
+        if not asks:
+            return
+        flight = self._quarantine.begin(asks)
+        self._open = dict.fromkeys(asks)
+        try:
+            await self._prepare(asks, then)
+        except EngineUnavailable as error:
+            left, self._open = list(self._open), {}
+            refused(error, left)
+        finally:
+            if self._open:
+                self._stranded.extend(self._open)
+                self._open = {}
+            else:
+                self._quarantine.end(flight)
+
+    async def _prepare(self, asks: Sequence[Ask], then: Callable[[Ask], None]) -> None:
+        """All at once; one by one where that fails, so that the culprit is alone."""
+        try:
+            prepared = await self._engine.prepare([ask.task for ask in asks], self._budget)
+        except EngineDown:
+            raise
+        except Exception as error:
+            if len(asks) == 1:
+                log.exception("an item could not be prepared")
+                del self._open[asks[0]]
+                asks[0].failed(DeadLetter("internal_error", type(error).__name__), 1)
+                return
+            for ask in asks:
+                await self._prepare([ask], then)
+            return
+        for ask, its in zip(asks, prepared, strict=True):
+            ask.prepared = its
+            del self._open[ask]
+            then(ask)
