@@ -25,6 +25,14 @@ class DeadLetter(Exception):  # noqa: N818 - the name is the action
         self.reason = reason
 
 
+class Expired(DeadLetter):
+    """This item's deadline passed while it waited: nobody waits for its answer any more. Say so, and ask no engine."""
+
+    def __init__(self) -> None:
+        """Always for the same reason."""
+        super().__init__("deadline_exceeded", "its deadline passed before it was its turn")
+
+
 class EngineDown(Exception):  # noqa: N818 - the state it tells of
     """The engine itself is gone: what was in flight is not at fault and waits."""
 

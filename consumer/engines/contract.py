@@ -45,6 +45,12 @@ class Answer:
 
 
 Fault = RetryLater | DeadLetter
+
+
+class BudgetTooSmall(ValueError):  # noqa: N818 - the state it tells of
+    """A token budget holds not even a task without review text."""
+
+
 Deliver = Callable[[int, Answer | Fault], None]
 
 
@@ -107,7 +113,7 @@ class Engine(Protocol):
         """Tokenise off the event loop, in order.
 
         Review text is cut so that each `prefix_tokens + own_tokens` fits the smaller of the context and `budget`.
-        Raises ValueError when the budget does not hold even an empty text; EngineDown and EngineUnavailable as `run`.
+        Raises BudgetTooSmall when it does not hold even an empty text; EngineDown and EngineUnavailable as `run`.
         """
 
     async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:

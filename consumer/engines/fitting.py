@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from consumer.analysis.answers import longest_text
 from consumer.analysis.task import Kind, Task
-from consumer.engines.contract import Prepared
+from consumer.engines.contract import BudgetTooSmall, Prepared
 from consumer.engines.rendering import EMPTY, Prompt, Voice
 from consumer.engines.truncation import cut, fair_caps
 from consumer.errors import ConfigError
@@ -46,7 +46,7 @@ class Fitter:
         """Tokens of the longest answer to each kind, its texts in ordinary Korean."""
 
     def fit(self, tasks: Sequence[Task], budget: int) -> list[Fitted]:
-        """In order. Raises ValueError when the budget does not hold a task with its review text left out."""
+        """In order. Raises BudgetTooSmall when the budget does not hold a task with its review text left out."""
         limit = min(self._context, budget)
         read = [self._read(task, limit) for task in tasks]
         prompts = [self._voice.prompt(task) for task in read]
@@ -93,7 +93,7 @@ class Fitter:
             if len(tail) <= room:
                 return shorter, prompt, tail
             spare = max(0, spare - len(tail) + room) if spare else -1
-        raise ValueError(f"the token budget does not hold a {task.kind} even without review text")
+        raise BudgetTooSmall(f"the token budget does not hold a {task.kind} even without review text")
 
     def _head(self, prompt: Prompt) -> Sequence[int]:
         if prompt.name not in self._heads:

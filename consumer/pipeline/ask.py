@@ -32,5 +32,9 @@ class Ask:
     """For good, after so many attempts."""
     name: str = field(kw_only=True)
     """What it is about, the same in another process: by it an item that kills the engine is known again."""
+    deadline: float | None = None
+    """Seconds on the dispatcher's clock; from then on it is not sent any more, and fails as Expired."""
+    budget: int | None = None
+    """Tokens that it, and a batch with it, may have; None: as many as any batch."""
     attempts: int = 0
     prepared: Prepared | None = field(default=None, repr=False)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from consumer.engines.contract import Answer, Engine, Fault
-from consumer.errors import DeadLetter, EngineDown, EngineUnavailable, RetryLater
+from consumer.errors import DeadLetter, EngineDown, EngineUnavailable, Expired, RetryLater
 from consumer.hooks.events import Event, Hooks, What
 from consumer.pipeline.ask import Ask as Ask
 from consumer.pipeline.ask import Owner as Owner
@@ -17,10 +17,10 @@ from consumer.pipeline.quarantine import Quarantine
 from consumer.pipeline.running import Running
 from consumer.pipeline.settling import Settling
 from consumer.stream.admission import Admission
-from consumer.stream.batcher import Batcher
+from consumer.stream.batcher import Batch, Batcher
 from consumer.stream.outage import Outage
 from consumer.stream.retry import RetryPolicy
-from consumer.stream.work import Item
+from consumer.stream.work import Item, is_late
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Dispatcher:
             self._prepare_wake.clear()
             while self._new and not (self._trying or self._quarantine.waits or self._dead.is_set()):
                 chunk, self._new = self._new[:PREPARE_CHUNK], self._new[PREPARE_CHUNK:]
-                wanted = [ask for ask in chunk if not (ask.owner.closed or self._quarantine.takes(ask))]
+                wanted = [ask for ask in chunk if self._is_wanted(ask) and not self._quarantine.takes(ask)]
                 await self._preparing.prepare(wanted, self._enqueue, self._refused_at)
                 self._wake.set()
                 if not self._outage.admits(self._clock(), 0):
@@ -155,11 +155,20 @@ class Dispatcher:
     def _pack(self, ask: Ask, batcher: Batcher[Ask]) -> None:
         if (its := ask.prepared) is None or ask.owner.closed:
             return
-        item = Item(ask, ask.restaurant, ask.rank, its.own_tokens, its.prefix, its.prefix_tokens)
+        item = Item(ask, ask.restaurant, ask.rank, its.own_tokens, its.prefix, its.prefix_tokens, ask.budget)
         try:
             batcher.add(item, self._clock())
         except ValueError as error:  # heavier than a batch may be: the engine did not keep its contract
             ask.failed(DeadLetter("internal_error", str(error)), ask.attempts + 1)
+
+    def _is_wanted(self, ask: Ask) -> bool:
+        """Whether anybody still waits for its answer. Who asked is told of a deadline that has passed."""
+        if ask.owner.closed:
+            return False
+        if is_late(ask.deadline, self._clock()):
+            ask.failed(Expired(), ask.attempts)
+            return False
+        return True
 
     def forget_closed(self) -> None:
         """Drop what waits for owners that have closed: their records are another member's work by now."""
@@ -189,10 +198,14 @@ class Dispatcher:
             and (room := self._admission.room())
             and (batch := batcher.take(now, room, flush=flush))
         ):
-            flight = self._quarantine.begin([item.payload for item in batch.items])
-            running = Running(batch, self._admission.admit(batch.tokens), now, flight)
-            self._running[running] = self._watched(tasks, self._run_batch(running), "batch")
-            self._tell_start(running)
+            if wanted := batch.without(lambda item: not self._is_wanted(item.payload)):
+                self._start(tasks, wanted, now)
+
+    def _start(self, tasks: asyncio.TaskGroup, batch: Batch[Ask], now: float) -> None:
+        flight = self._quarantine.begin([item.payload for item in batch.items])
+        running = Running(batch, self._admission.admit(batch.tokens), now, flight)
+        self._running[running] = self._watched(tasks, self._run_batch(running), "batch")
+        self._tell_start(running)
 
     async def _try_suspects(self, tasks: asyncio.TaskGroup) -> None:
         """One group after the other, each with nothing else in flight, so that a death tells."""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from consumer.engines.contract import Engine
+from consumer.engines.contract import BudgetTooSmall, Engine
 from consumer.errors import DeadLetter, EngineDown, EngineUnavailable
 from consumer.pipeline.ask import Ask
 from consumer.pipeline.quarantine import Quarantine
@@ -46,7 +46,8 @@ class Preparing:
         flight = self._quarantine.begin(asks)
         self._open = dict.fromkeys(asks)
         try:
-            await self._prepare(asks, then)
+            for budget in sorted({self._budget_of(ask) for ask in asks}):
+                await self._prepare([ask for ask in asks if self._budget_of(ask) == budget], budget, then)
         except EngineUnavailable as error:
             left, self._open = list(self._open), {}
             refused(error, left)
@@ -57,22 +58,33 @@ class Preparing:
             else:
                 self._quarantine.end(flight)
 
-    async def _prepare(self, asks: Sequence[Ask], then: Callable[[Ask], None]) -> None:
+    async def _prepare(self, asks: Sequence[Ask], budget: int, then: Callable[[Ask], None]) -> None:
         """All at once; one by one where that fails, so that the culprit is alone."""
         try:
-            prepared = await self._engine.prepare([ask.task for ask in asks], self._budget)
+            prepared = await self._engine.prepare([ask.task for ask in asks], budget)
         except EngineDown:
             raise
         except Exception as error:
             if len(asks) == 1:
-                log.exception("an item could not be prepared")
+                if not isinstance(error, BudgetTooSmall):
+                    log.exception("an item could not be prepared")
                 del self._open[asks[0]]
-                asks[0].failed(DeadLetter("internal_error", type(error).__name__), 1)
+                asks[0].failed(_fault(error, budget), 1)
                 return
             for ask in asks:
-                await self._prepare([ask], then)
+                await self._prepare([ask], budget, then)
             return
         for ask, its in zip(asks, prepared, strict=True):
             ask.prepared = its
             del self._open[ask]
             then(ask)
+
+    def _budget_of(self, ask: Ask) -> int:
+        return self._budget if ask.budget is None else min(ask.budget, self._budget)
+
+
+def _fault(error: Exception, budget: int) -> DeadLetter:
+    """Why an item could not be prepared."""
+    if isinstance(error, BudgetTooSmall):
+        return DeadLetter("budget_too_small", f"with {budget} tokens a batch: {error}")
+    return DeadLetter("internal_error", type(error).__name__)

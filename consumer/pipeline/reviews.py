@@ -10,7 +10,7 @@ from consumer.analysis.task import Kind, Task
 from consumer.analysis.text import language_of
 from consumer.analysis.totals import ratios
 from consumer.engines.contract import Answer, Prepared
-from consumer.errors import DeadLetter
+from consumer.errors import DeadLetter, Expired
 from consumer.hooks.events import Event, What
 from consumer.pipeline import outputs
 from consumer.pipeline.dispatch import Ask
@@ -23,13 +23,11 @@ from consumer.stream.keys import KeyCheck
 from consumer.stream.place import Place
 from consumer.stream.record import Output, Record
 from consumer.stream.work import Rank
-from schemas.base import Priority, id_text
+from schemas.base import id_text
 from schemas.codec import Undecodable, decode_review, restaurant_key
 from schemas.events import ReviewEvent
 from schemas.headers import EventType
 from schemas.results import Provenance, SentimentResult, SentimentTotals, Source
-
-_RANKS = {Priority.HIGH: Rank.HIGH, Priority.NORMAL: Rank.NORMAL, Priority.LOW: Rank.LOW}
 
 EXPIRED_PER_COMMIT = 100
 """Marks of deleted reviews that a commit forgets at most."""
@@ -54,12 +52,23 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class TooLate:
+    """A review whose deadline passed while it waited: it changes nothing, and its result says so."""
+
+    record: Record
+    event: ReviewEvent
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A record that becomes a dead letter."""
 
     record: Record
     fault: DeadLetter
     attempts: int = 1
+
+
+Done = Reviewed | Known | TooLate | Refused
 
 
 class Reviews:
@@ -114,7 +123,7 @@ class Reviews:
         out.extend(
             self._answer(staged, _dead_if_refused(item, refused), touched, now, events)
             for item in done
-            if isinstance(item, Reviewed | Known | Refused)
+            if isinstance(item, Done)
         )
         for restaurant, last in touched.items():
             about = self._totals(staged, restaurant, last, now)
@@ -133,7 +142,7 @@ class Reviews:
     def _answer(
         self,
         staged: state.Staged,
-        item: "Reviewed | Known | Refused",
+        item: Done,
         touched: dict[str, Record],
         now: float,
         events: list[Event],
@@ -142,7 +151,9 @@ class Reviews:
         if isinstance(item, Refused):
             events.append(_dead(item))
             return outputs.dead_letter(self._names.dlq, item.record, item.fault, item.attempts, now)
-        if isinstance(item, Known):
+        if isinstance(item, TooLate):
+            folded, truncated = state.Folded("expired"), False
+        elif isinstance(item, Known):
             folded, truncated = state.answer_again(self._store, _arrival(item)), False
         else:
             folded, truncated = self._fold(staged, item, touched, now), item.truncated
@@ -158,11 +169,12 @@ class Reviews:
             Ask(
                 Task(Kind.SENTIMENT, language_of([content]), reviews=(content,)),
                 id_text(event.restaurant_id),
-                _RANKS[event.priority],
+                Rank.of(event.priority),
                 self._worker,
                 lambda answer, prepared: self._answered(record, event, answer, prepared),
-                lambda fault, attempts: self._refuse(record, fault, attempts),
+                lambda fault, attempts: self._failed(record, event, fault, attempts),
                 name=outputs.ce_id_of_record(record, "sentiment"),
+                deadline=self._shared.on_clock(event.deadline),
             )
         )
 
@@ -170,6 +182,12 @@ class Reviews:
         verdict = read_sentiment(answer, self._shared.calibration)
         label = state.Label(verdict.label, verdict.score)
         self._worker.finish(record.offset, Reviewed(record, event, label, prepared.truncated or answer.truncated))
+
+    def _failed(self, record: Record, event: ReviewEvent, fault: DeadLetter, attempts: int) -> None:
+        if isinstance(fault, Expired):
+            self._worker.finish(record.offset, TooLate(record, event))
+        else:
+            self._refuse(record, fault, attempts)
 
     def _refuse(self, record: Record, fault: DeadLetter, attempts: int) -> None:
         self._worker.finish(record.offset, Refused(record, fault, attempts))
@@ -237,7 +255,7 @@ def _arrival(item: Reviewed | Known) -> state.Arrival:
     return state.Arrival(item.event, record.timestamp, outputs.is_replayed(record), record.offset)
 
 
-def _dead_if_refused(item: Reviewed | Known | Refused, refused: Mapping[object, str]) -> Reviewed | Known | Refused:
+def _dead_if_refused(item: Done, refused: Mapping[object, str]) -> Done:
     """What Kafka would not take becomes its record's dead letter; nothing of it is folded."""
     offset = item.record.offset
     if isinstance(item, Refused) or offset not in refused:

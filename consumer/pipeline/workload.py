@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from consumer.analysis.calibration import Calibration
@@ -89,3 +90,7 @@ class Shared:
     """Seconds for which the mark of a deleted review keeps a late original dead."""
     calibration: Calibration
     """What the labels' log-probabilities go through."""
+
+    def on_clock(self, moment: datetime | None) -> float | None:
+        """The moment on `clock`, as far as the wall clock is right now."""
+        return None if moment is None else self.clock() + moment.timestamp() - self.wall()

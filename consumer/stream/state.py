@@ -290,6 +290,8 @@ def answer_again(store: Store, arrival: Arrival) -> Folded:
     """
     event = arrival.event
     standing = store.review(id_text(event.restaurant_id), id_text(event.review_id))
+    if standing is None and event.content is not None and event.deadline is not None:
+        return Folded("expired")  # nothing else leaves no trace
     if standing is None or (label := _label(standing)) is None:
         return Folded("deleted" if event.content is None else "superseded")
     if standing.offset == arrival.offset:

@@ -10,7 +10,7 @@ import pytest
 from consumer.analysis.answers import parse_comparison, parse_strength, parse_summary
 from consumer.analysis.sentiment import read_sentiment
 from consumer.analysis.task import AspectName, Claim, Kind, Task
-from consumer.engines.contract import Answer, Deliver, Engine, Fault
+from consumer.engines.contract import Answer, BudgetTooSmall, Deliver, Engine, Fault
 from consumer.errors import EngineDown
 from schemas.base import Sentiment
 
@@ -165,7 +165,7 @@ class EngineSuite:
 
     async def test_a_budget_that_holds_nothing_is_refused(self, engine: Engine) -> None:
         """Not by an empty prompt."""
-        with pytest.raises(ValueError, match="budget"):
+        with pytest.raises(BudgetTooSmall, match="budget"):
             await engine.prepare([sentiment("맛있어요")], 0)
 
     async def test_cancelling_delivers_nothing_more(self, engine: Engine) -> None:

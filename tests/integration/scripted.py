@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from consumer.analysis.task import Kind, Task
-from consumer.engines.contract import Answer, Deliver, Fault, Health, Load, Prepared
+from consumer.engines.contract import Answer, BudgetTooSmall, Deliver, Fault, Health, Load, Prepared
 from consumer.errors import EngineDown
 from schemas.base import Sentiment
 from schemas.codec import encode_document
@@ -66,7 +66,7 @@ class ScriptedEngine:
     async def prepare(self, tasks: Sequence[Task], budget: int) -> list[Prepared]:
         """A token for two characters, cut to the budget."""
         if budget < _PREFIX + 1:
-            raise ValueError(f"a budget of {budget} tokens holds no text")
+            raise BudgetTooSmall(f"a budget of {budget} tokens holds no text")
         sizes = [sum(len(review) for review in task.reviews) // 2 + 50 for task in tasks]
         return [
             Prepared(task, min(size, budget - _PREFIX), str(task.kind), _PREFIX, truncated=size > budget - _PREFIX)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from consumer.analysis.calibration import Calibration
 from consumer.analysis.task import Kind
 from consumer.engines.contract import Answer, Prepared
-from consumer.errors import DeadLetter
+from consumer.errors import DeadLetter, Expired
 from consumer.hooks.events import Event, Hooks
 from consumer.pipeline.ask import Ask
 from consumer.pipeline.reviews import Reviews
@@ -107,6 +107,9 @@ class ReviewsLane:
         before = len(self.asks)
         self.workload.receive(record)
         for ask in self.asks[before:]:
+            if ask.deadline is not None and ask.deadline <= self.now:  # as the dispatcher does
+                ask.failed(Expired(), ask.attempts)
+                continue
             label = LABELS["".join(ask.task.reviews).split()[0]]
             ask.answered(Answer(label=label), Prepared(ask.task, 1, "", 0, truncated=False))
         del self.asks[before:]

@@ -47,7 +47,14 @@ class Bench:
             self.engine, self.batcher, self.admission, rules, quarantine, hooks, clock=loop.time, random=lambda: 0.5
         )
 
-    def ask(self, text: str, answered: Callable[[Answer, Prepared], None] | None = None) -> None:
+    def ask(
+        self,
+        text: str,
+        answered: Callable[[Answer, Prepared], None] | None = None,
+        *,
+        deadline: float | None = None,
+        budget: int | None = None,
+    ) -> None:
         """Submit one review."""
         self.dispatcher.submit(
             Ask(
@@ -58,6 +65,8 @@ class Bench:
                 answered or (lambda _answer, _prepared: self.answers.append(text)),
                 lambda fault, attempts: self.failures.append((text, fault.reason, attempts)),
                 name=text,
+                deadline=deadline,
+                budget=budget,
             )
         )
 
@@ -301,3 +310,72 @@ async def test_cancelling_gives_every_permit_back() -> None:
             bench.ask(f"r{n}")
         await bench.until_both_permits_are_taken()
     assert bench.admission.tokens_in_flight == bench.admission.batches_running == 0
+
+
+async def test_what_is_late_when_its_batch_is_formed_is_never_sent() -> None:
+    """It fails as expired, its batch-mates go on, and nothing of it stays behind."""
+    engine = ScriptedEngine()
+    engine.gate.clear()
+    bench = Bench(engine)
+    soon = asyncio.get_running_loop().time() + 0.1
+    async with bench.running():
+        for n in range(10):
+            bench.ask(f"first {n}")
+        await bench.until_both_permits_are_taken()
+        bench.ask("late", deadline=soon)
+        bench.ask("in time", deadline=soon + 60)
+        bench.ask("patient")
+        await asyncio.sleep(0.2)
+        assert bench.failures == []
+        engine.gate.set()
+        await bench.until(13)
+        await asyncio.sleep(0.01)
+        assert bench.is_idle()
+    assert bench.failures == [("late", "deadline_exceeded", 0)]
+    assert engine.asked["late"] == 0
+    assert engine.asked["in time"] == engine.asked["patient"] == 1
+
+
+async def test_what_is_late_already_is_not_even_prepared() -> None:
+    """A backlog of requests that nobody waits for costs no tokenizer."""
+
+    class Counting(ScriptedEngine):
+        async def prepare(self, tasks: Sequence[Task], budget: int) -> list[Prepared]:
+            self.asked["prepared"] += len(tasks)
+            return await super().prepare(tasks, budget)
+
+    bench = Bench(Counting())
+    async with bench.running():
+        bench.ask("late", deadline=asyncio.get_running_loop().time() - 1)
+        bench.ask("in time")
+        await bench.until(2)
+    assert bench.failures == [("late", "deadline_exceeded", 0)]
+    assert bench.engine.asked["prepared"] == 1
+
+
+async def test_an_item_is_cut_to_its_own_budget_and_its_batch_keeps_to_it() -> None:
+    """The smaller of its own and the service's; who brings none has the service's."""
+    seen: list[tuple[int, int]] = []
+
+    class Watching(ScriptedEngine):
+        async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
+            seen.append((len(batch), batch[0].prefix_tokens + sum(p.own_tokens for p in batch)))
+            await super().run(batch, deliver)
+
+    bench = Bench(Watching())
+    async with bench.running():
+        for n in range(8):
+            bench.ask(f"{n}" + "x" * 4000, budget=300 if n % 2 else 5000)
+        await bench.until(8)
+    assert sorted(tokens for _, tokens in seen) == [300] * 4 + [BUDGET] * 4
+
+
+async def test_a_budget_that_holds_nothing_fails_its_item_with_a_reason() -> None:
+    """Not as a bug of ours."""
+    bench = Bench(ScriptedEngine())
+    async with bench.running():
+        bench.ask("small", budget=5)
+        bench.ask("usual")
+        await bench.until(2)
+    assert bench.failures == [("small", "budget_too_small", 1)]
+    assert bench.answers == ["usual"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from consumer.analysis.task import Kind, Task
-from consumer.engines.contract import Answer, Deliver, Fault, Health, Load, Prepared
+from consumer.engines.contract import Answer, BudgetTooSmall, Deliver, Fault, Health, Load, Prepared
 from consumer.engines.estimate import count_tokens
 from consumer.engines.local import extractive
 from consumer.engines.local.sentiment import SentimentModel
@@ -66,7 +66,7 @@ class LocalEngine:
         """Count and cut in the thread. Only what is read is counted: no answer takes room in a cache here."""
         limit = min(CONTEXT, budget)
         if limit < 1:
-            raise ValueError(f"a budget of {budget} tokens holds no text")
+            raise BudgetTooSmall(f"a budget of {budget} tokens holds no text")
         return await self._in_thread(lambda: [_prepared(task, limit) for task in tasks])
 
     async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
