@@ -11,7 +11,14 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.base import WireModel
 from schemas.events import AnalysisRequest, ReviewEvent
-from schemas.headers import CLOUD_EVENT_HEADERS, CONTENT_TYPE, DEAD_LETTER_HEADERS, TRACEPARENT, EventType
+from schemas.headers import (
+    CLOUD_EVENT_HEADERS,
+    CONTENT_TYPE,
+    DEAD_LETTER_HEADERS,
+    ESCAPED,
+    TRACEPARENT,
+    EventType,
+)
 from schemas.results import AnalysisReply, RestaurantStrengths, RestaurantSummary, SentimentResult, SentimentTotals
 from schemas.topics import CLEANUP_POLICY, MAX_MESSAGE_BYTES, TopicNames, TopicSpec, topic_specs
 
@@ -164,7 +171,7 @@ def _header_schemas() -> Document:
     return {
         "InputHeaders": _headers({**CLOUD_EVENT_HEADERS, **trace}, required=()),
         "CloudEventHeaders": _headers({**CLOUD_EVENT_HEADERS, **trace}, required=CLOUD_EVENT_HEADERS),
-        "DeadLetterHeaders": _headers(DEAD_LETTER_HEADERS, required=DEAD_LETTER_HEADERS),
+        "DeadLetterHeaders": _headers(DEAD_LETTER_HEADERS, required=(h for h in DEAD_LETTER_HEADERS if h != ESCAPED)),
     }
 
 

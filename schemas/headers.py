@@ -3,6 +3,9 @@
 Source: CloudEvents 1.0.2, Kafka protocol binding (header names `ce_...` and `content-type`, values UTF-8).
 """
 
+import base64
+import binascii
+import json
 from datetime import datetime
 from enum import StrEnum
 
@@ -12,6 +15,8 @@ Headers = tuple[tuple[str, bytes], ...]
 CONTENT_TYPE = "application/json"
 SPEC_VERSION = "1.0"
 TRACEPARENT = "traceparent"
+ESCAPED = "dlq.headers"
+"""A dead letter's header that stands for all of the original's."""
 
 CLOUD_EVENT_HEADERS = {
     "ce_specversion": "Version of CloudEvents, 1.0.",
@@ -30,6 +35,8 @@ DEAD_LETTER_HEADERS = {
     "dlq.source": "`{topic}/{partition}/{offset}` of the original record.",
     "dlq.failed_at": "When it failed, RFC 3339.",
     "dlq.service": "The program that gave up.",
+    ESCAPED: "Only where a header's name was not UTF-8, instead of the original headers: all of them, as JSON "
+    "`[[name, value], ...]`, in base64 each; null for a header without value.",
 }
 """Names and meanings of the headers added to the original's; a replay strips them, except `dlq.attempts`."""
 
@@ -56,3 +63,31 @@ def cloud_event(event_id: str, event_type: EventType, source: str, time: datetim
         ("ce_time", time.isoformat().replace("+00:00", "Z").encode()),
         ("content-type", CONTENT_TYPE.encode()),
     )
+
+
+def escaped_headers(headers: Headers) -> bytes:
+    """Headers whose names may be no UTF-8, as the value of one header."""
+    pairs = [
+        [_base64(name.encode("utf-8", "surrogateescape")), None if value is None else _base64(value)]
+        for name, value in headers
+    ]
+    return json.dumps(pairs, separators=(",", ":")).encode()
+
+
+def unescaped_headers(value: bytes) -> Headers:
+    """What `escaped_headers` was given; ValueError where it is none of its."""
+    try:
+        return tuple(
+            (base64.b64decode(name, validate=True).decode("utf-8", "surrogateescape"), _bytes(content))
+            for name, content in json.loads(value)
+        )
+    except (binascii.Error, TypeError) as error:
+        raise ValueError(f"not headers in base64: {error}") from None
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _bytes(text: str | None) -> bytes:
+    return None if text is None else base64.b64decode(text, validate=True)  # type: ignore[return-value] # Kafka allows null

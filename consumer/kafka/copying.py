@@ -16,6 +16,7 @@ from aiokafka.errors import (
 
 from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.kafka.clients import NOT_ALLOWED, client_options, closed, missing_acl, started
+from consumer.kafka.header_names import read_any_header_name
 from consumer.stream.record import Output, Record
 from schemas.connection import KafkaConnection
 from schemas.topics import murmur2_partition
@@ -66,6 +67,7 @@ class ExactCopy:
 
     async def start(self) -> None:
         """Connect, and stand at the committed offsets. Raises ConfigError, or RetryLater where a retry may help."""
+        read_any_header_name()
         self._consumer = AIOKafkaConsumer(**self._reading())
         await started(self._consumer, self._connection)
         self.partitions = await self._bounded(self._counts())
@@ -110,11 +112,6 @@ class ExactCopy:
             polled = await self._consumer.getmany(timeout_ms=int(seconds * 1000), max_records=MAX_RECORDS)
         except NOT_ALLOWED as error:
             raise ConfigError(missing_acl(error)) from None
-        except UnicodeDecodeError as error:
-            raise ConfigError(
-                f"a record of {self._route.source} has a header whose name is not UTF-8, which cannot be read past: "
-                f"{error}; move the offset of group {self._route.group_id} beyond it"
-            ) from None
         except KafkaError as error:
             raise RetryLater(f"{type(error).__name__}: {error}") from None
         return [record for records in polled.values() for record in records]

@@ -19,6 +19,7 @@ from aiokafka.errors import (
 from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.kafka.assignor import sticky_assignor
 from consumer.kafka.clients import client_options, closed, started
+from consumer.kafka.header_names import read_any_header_name
 from consumer.stream.record import Partition, Record
 from schemas.connection import KafkaConnection
 
@@ -71,6 +72,7 @@ class Source:
 
     async def start(self) -> None:
         """Join the group. Raises ConfigError when no broker answers or the credentials are refused."""
+        read_any_header_name()
         self._consumer = AIOKafkaConsumer(**self._options)
         await started(self._consumer, self._connection)
         self._consumer.subscribe(self._topics, listener=self._listener)
@@ -95,11 +97,6 @@ class Source:
         except InconsistentGroupProtocolError:
             raise ConfigError(
                 f"the group {self._options['group_id']} has members with another DELIVERY: stop those first"
-            ) from None
-        except UnicodeDecodeError as error:
-            raise ConfigError(
-                f"a record of {' or '.join(self._topics)} has a header whose name is not UTF-8, which cannot be read "
-                f"past: {error}; move the group's offset beyond it"
             ) from None
         return {Partition(tp.topic, tp.partition): batch for tp, batch in records.items()}
 

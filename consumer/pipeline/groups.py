@@ -19,7 +19,7 @@ from consumer.stream.changelog import entries
 from consumer.stream.members import Basis, Debounce, Member, Members
 from consumer.stream.owed import Owed
 from consumer.stream.place import Place
-from consumer.stream.record import Output, Record
+from consumer.stream.record import Output, Record, check_header_names
 from consumer.stream.retry import RetryPolicy
 from consumer.stream.state import Changes, Store, StrengthState
 from consumer.stream.work import Rank
@@ -95,7 +95,7 @@ class Groups:
         """Take a record into the table; it is done at once, its job is owed."""
         try:
             member, gone = self._take(record)
-        except Undecodable as error:
+        except (Undecodable, DeadLetter) as error:
             self._worker.finish(record.offset, Bad(record, DeadLetter(error.reason, str(error))))
             return
         if self._whole:
@@ -180,6 +180,7 @@ class Groups:
             self._owe(job.member)
 
     def _take(self, record: Record) -> tuple[Member, bool]:
+        check_header_names(record)
         member = decode_group_key(record.key)
         if record.value is None:
             self._members.remove(member)

@@ -4,10 +4,10 @@ import re
 from datetime import UTC, datetime
 
 from consumer.errors import DeadLetter
-from consumer.stream.record import Output, Record
+from consumer.stream.record import Output, Record, is_escaped
 from schemas.base import WireModel
 from schemas.codec import encode
-from schemas.headers import TRACEPARENT, EventType, Headers, cloud_event
+from schemas.headers import ESCAPED, TRACEPARENT, EventType, Headers, cloud_event, escaped_headers
 
 SERVICE = "review-consumer"
 DLQ_PREFIX = "dlq."
@@ -52,7 +52,6 @@ def dead_letter(topic: str, record: Record, fault: DeadLetter, attempts: int, no
     """The record as it came, byte for byte, and why it is here. Attempts of earlier lives are added up."""
     source = f"{record.topic}/{record.partition}/{record.offset}"
     moment = datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z")
-    kept = tuple((name, value) for name, value in record.headers if not name.startswith(DLQ_PREFIX))
     added = {
         "dlq.reason": fault.reason,
         "dlq.error": str(fault)[:1000],
@@ -62,7 +61,13 @@ def dead_letter(topic: str, record: Record, fault: DeadLetter, attempts: int, no
         "dlq.service": SERVICE,
     }
     marks = tuple((name, text.encode("utf-8", "replace")) for name, text in added.items())
-    return Output(topic, record.key, record.value, record.key, kept + marks, record.timestamp)
+    return Output(topic, record.key, record.value, record.key, _kept(record) + marks, record.timestamp)
+
+
+def _kept(record: Record) -> Headers:
+    """The headers as they came; all of them in one, in base64, where Kafka's clients cannot write a name."""
+    kept = tuple((name, value) for name, value in record.headers if not name.startswith(DLQ_PREFIX))
+    return ((ESCAPED, escaped_headers(kept)),) if any(is_escaped(name) for name, _ in kept) else kept
 
 
 def earlier_attempts(record: Record) -> int:

@@ -21,7 +21,7 @@ from consumer.stream import state
 from consumer.stream.changelog import entries
 from consumer.stream.keys import KeyCheck
 from consumer.stream.place import Place
-from consumer.stream.record import Output, Record
+from consumer.stream.record import Output, Record, check_header_names
 from consumer.stream.work import Rank
 from schemas.base import id_text
 from schemas.codec import Undecodable, decode_review, restaurant_key
@@ -96,6 +96,7 @@ class Reviews:
     def _read(self, record: Record) -> ReviewEvent | None:
         """The event; None where it is refused."""
         try:
+            check_header_names(record)
             decoded = decode_review(record.value)
             self._keys.check(record.key, record.partition, restaurant_key(decoded.event.restaurant_id))
         except (Undecodable, DeadLetter) as error:

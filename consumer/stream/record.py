@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from consumer.errors import DeadLetter
+
 
 class Partition(NamedTuple):
     """One partition of a topic."""
@@ -44,7 +46,7 @@ class Record(Protocol):
 
     @property
     def headers(self) -> Headers:
-        """Headers, in order; names may repeat."""
+        """Headers, in order; names may repeat. Bytes of a name that are not UTF-8 are escaped (`surrogateescape`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +69,15 @@ def size_of(record: Record) -> int:
     """Bytes a record holds in memory, nearly."""
     headers = sum(len(name) + len(value or b"") for name, value in record.headers)
     return len(record.key or b"") + len(record.value or b"") + headers
+
+
+def is_escaped(name: str) -> bool:
+    """Whether a header's name is not UTF-8: no client that checks can write it."""
+    return not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def check_header_names(record: Record) -> None:
+    """Raise DeadLetter where a header's name is not UTF-8: what it means to others cannot be known, nor passed on."""
+    for place, (name, _) in enumerate(record.headers, 1):
+        if is_escaped(name):
+            raise DeadLetter("invalid_header", f"the name of header {place} of {len(record.headers)} is not UTF-8")

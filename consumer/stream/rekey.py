@@ -1,7 +1,7 @@
 """What becomes of a record of a topic that is keyed some other way: its copy where its restaurant belongs."""
 
 from consumer.errors import DeadLetter
-from consumer.stream.record import Output, Record
+from consumer.stream.record import Output, Record, check_header_names
 from schemas.codec import Undecodable, decode_review, restaurant_key
 from schemas.topics import KeyPartitioner, murmur2_partition, partitioner
 
@@ -18,6 +18,7 @@ class Rekeying:
 
         Raises DeadLetter where it does not say which restaurant it is about, or is no review event otherwise.
         """
+        check_header_names(record)
         try:
             key = restaurant_key(decode_review(record.value).event.restaurant_id)
         except Undecodable as error:
