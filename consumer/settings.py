@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from consumer.device import smallest_gpu_gib
 from consumer.errors import ConfigError
 from schemas.connection import KafkaConnection
 from schemas.topics import KeyPartitioner, TopicNames
@@ -23,7 +24,20 @@ CHARACTERS_PER_TOKEN = 3.5
 PRESETS = {
     "24gb": {"max_tokens_per_batch": 3000, "min_batch_size": 10, "max_batch_size": 80, "max_concurrent_batches": 15},
     "40gb": {"max_tokens_per_batch": 6000, "min_batch_size": 10, "max_batch_size": 150, "max_concurrent_batches": 30},
+    "80gb": {"max_tokens_per_batch": 8000, "min_batch_size": 10, "max_batch_size": 200, "max_concurrent_batches": 40},
 }
+PRESET_FROM_GIB = {"80gb": 70.0, "40gb": 35.0, "24gb": 0.0}
+"""`auto`: the first whose memory the device has; drivers report a little less than what is printed on the box."""
+
+
+def preset_for(gib: float | None) -> str | None:
+    """The preset of a device with so much memory; None without a device."""
+    return next((name for name, least in PRESET_FROM_GIB.items() if gib is not None and gib >= least), None)
+
+
+def _preset(given: object) -> str | None:
+    """What `auto` comes to."""
+    return preset_for(smallest_gpu_gib()) if given == "auto" else str(given)
 
 
 class Batches(BaseSettings):
@@ -31,7 +45,9 @@ class Batches(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VLLM_", frozen=True, extra="ignore")
 
-    preset: Literal["24gb", "40gb"] | None = Field(None, description="Limits that suit a GPU's memory.")
+    preset: Literal["auto", "24gb", "40gb", "80gb"] | None = Field(
+        None, description="Limits that suit a GPU's memory; `auto`: of the GPU that is found here, if any."
+    )
     max_tokens_per_batch: int = Field(4000, ge=1000, le=1_000_000, description="Tokens a micro-batch may hold.")
     min_batch_size: int = Field(10, ge=1, description="Items that are worth a batch after the short linger.")
     max_batch_size: int = Field(100, ge=1, le=10_000, description="Items a micro-batch may hold.")
@@ -41,7 +57,7 @@ class Batches(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {**PRESETS.get(str(given.get("preset")), {}), **given}
+        return {**PRESETS.get(_preset(given.get("preset")) or "", {}), **given}
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -71,6 +87,9 @@ class EngineChoice(BaseSettings):
 
     engine: Literal["auto", "local", "vllm", "openai"] = Field(
         "auto", description="`auto`: vllm with `VLLM_MODEL`, openai with `OPENAI_BASE_URL`, else local."
+    )
+    admission: Literal["adaptive", "fixed"] = Field(
+        "adaptive", description="Tokens in the engine at once: by what it tells of its load, or always the most."
     )
     engine_request_timeout_seconds: float = Field(120, gt=0, le=86_400, description="Bound on one item in the engine.")
     engine_max_restarts: int = Field(
@@ -350,8 +369,8 @@ def _variable(section: type[BaseSettings], name: str) -> str:
 def _source(section: BaseSettings, name: str, variable: str) -> str:
     if any(key.upper() == variable for key in os.environ):
         return "environment"
-    if isinstance(section, Batches) and name in PRESETS.get(section.preset or "", {}):
-        return f"preset {section.preset}"
+    if isinstance(section, Batches) and name in PRESETS.get(preset := _preset(section.preset) or "", {}):
+        return f"preset {preset}"
     return "default"
 
 

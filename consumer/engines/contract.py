@@ -40,6 +40,8 @@ class Answer:
     output_tokens: int = 0
     cached_tokens: int = 0
     """Of the prompt's, those that the engine found in its prefix cache."""
+    cached: bool = False
+    """From the result cache: the engine was not asked."""
     truncated: bool = False
     """The text had to be cut (further) when it was sent."""
 
@@ -72,6 +74,10 @@ class Load:
     """Fraction 0 to 1 of the KV cache in use."""
     preemptions: int
     """Since the engine started."""
+    number: int = 0
+    """Of this statement: the same number is no news, a lower one is a new start's."""
+    step_tokens: int = 0
+    """The most that the engine takes into one step; 0 where it does not tell."""
 
 
 class Engine(Protocol):

@@ -54,7 +54,11 @@ class Metrics:
         self._paused = gauge("paused_partitions", "Partitions paused because they, or all, have enough in flight.")
         self._tokens = gauge("in_flight_tokens", "Tokens in the engine.")
         self._load = gauge("in_flight_ratio", "Tokens in the engine against their ceiling.")
+        self._ceiling = gauge("in_flight_ceiling_tokens", "Tokens that may be in the engine: see ADMISSION.")
         self._running = gauge("running_batches", "Micro-batches that hold a permit.")
+        self._engine_queue = gauge("engine_waiting_requests", "Requests in the engine's own queue, where it tells.")
+        self._engine_cache = gauge("engine_kv_cache_ratio", "Use of the engine's KV cache, where it tells.")
+        self._preempted = counter("engine_preemptions_total", "Requests that the engine preempted for want of memory.")
         self._waiting = gauge("waiting_items", "Items that wait for a micro-batch.")
         self._up = gauge("engine_up", "1 while the engine takes work, else 0.")
         self._outages = counter("engine_outages_total", "Times the engine died or refused.", "reason")
@@ -86,6 +90,9 @@ class Metrics:
             What.PAUSED: lambda e: self._paused.set(e.count),
             What.LOAD: self._loaded,
             What.BATCHES: lambda e: self._running.set(e.count),
+            What.CEILING: lambda e: self._ceiling.set(e.count),
+            What.ENGINE_LOAD: self._engine_loaded,
+            What.PREEMPTED: lambda e: self._preempted.inc(e.count),
             What.ENGINE_DOWN: self._engine_down,
             What.ENGINE_RESTART: lambda _: self._restarts.inc(),
             What.ENGINE_UP: lambda _: self._up.set(1),
@@ -110,6 +117,10 @@ class Metrics:
     def _engine_down(self, event: Event) -> None:
         self._up.set(0)
         self._outages.labels(event.reason).inc()
+
+    def _engine_loaded(self, event: Event) -> None:
+        self._engine_queue.set(event.count)
+        self._engine_cache.set(event.ratio)
 
     def _loaded(self, event: Event) -> None:
         self._tokens.set(event.count)

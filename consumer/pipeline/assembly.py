@@ -23,6 +23,7 @@ from consumer.kafka.source import REBALANCE_MARGIN_SECONDS, Membership, Source
 from consumer.pipeline.dispatch import Dispatcher, DispatchRules
 from consumer.pipeline.groups import Groups, StrengthRules
 from consumer.pipeline.quarantine import Quarantine
+from consumer.pipeline.regulator import Regulator
 from consumer.pipeline.reviews import Reviews
 from consumer.pipeline.service import Bounds, Service
 from consumer.pipeline.summaries import Summaries, SummaryRules
@@ -35,6 +36,7 @@ from consumer.store.disk import SqliteStore, store_file
 from consumer.stream.admission import Admission
 from consumer.stream.backpressure import WaterMarks
 from consumer.stream.batcher import Batcher, BatchLimits
+from consumer.stream.ceiling import Ceiling, CeilingRules
 from consumer.stream.keys import KeyCheck
 from consumer.stream.members import Debounce
 from consumer.stream.place import Origin
@@ -230,7 +232,7 @@ def _dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hook
     return Dispatcher(
         engine,
         Batcher(limits),
-        Admission(batches.max_concurrent_batches, batches.max_tokens_per_batch),
+        _admission(settings, engine, hooks),
         DispatchRules(
             budget=batches.max_tokens_per_batch,
             timeout=settings.engine.engine_request_timeout_seconds,
@@ -241,6 +243,14 @@ def _dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hook
         clock=time.monotonic,
         random=random.random,
     )
+
+
+def _admission(settings: Settings, engine: Engine, hooks: Hooks) -> Admission:
+    most, tokens = settings.batches.max_concurrent_batches, settings.batches.max_tokens_per_batch
+    if settings.engine.admission == "fixed":
+        return Admission(most, tokens)
+    ceiling = Ceiling(most, tokens, CeilingRules())
+    return Admission(most, tokens, Regulator(ceiling, most * tokens, engine.load, hooks, time.monotonic))
 
 
 def _retry_policy(settings: Settings) -> RetryPolicy:

@@ -24,6 +24,8 @@ from consumer.stream.work import Item, is_late
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 0.25
+"""While something waits for room: the engine's load may have changed though nothing was answered."""
 PREPARE_CHUNK = 256
 """Tasks tokenised in one go: enough to be worth the thread, few enough that a batch can leave meanwhile."""
 
@@ -246,6 +248,8 @@ class Dispatcher:
     def _next_due(self, now: float) -> float | None:
         """When time alone brings work. A batch that is due already waits for room, not for time."""
         batch = self._batcher.next_due()
+        if batch is not None and batch <= now:
+            batch = now + LOOK_SECONDS
         due = (self._settling.next_due(), batch, self._outage.until if self._outage.reason else None)
         return min((d for d in due if d is not None and d > now), default=None)
 

@@ -19,11 +19,13 @@ class Admission:
     Raises ValueError if either number is below 1.
     """
 
-    def __init__(self, max_batches: int, batch_tokens: int) -> None:
+    def __init__(self, max_batches: int, batch_tokens: int, adapt: Callable[[int], int] | None = None) -> None:
+        """`adapt`: gives the ceiling for what is in flight, whenever it is asked how much room there is."""
         if max_batches < 1 or batch_tokens < 1:
             raise ValueError(f"admission needs a batch of a token at least: {max_batches=}, {batch_tokens=}")
         self._max_batches = max_batches
         self._batch_tokens = batch_tokens
+        self._adapt = adapt
         self._ceiling = max_batches * batch_tokens
         self._batches_running = 0
         self._tokens_in_flight = 0
@@ -53,6 +55,8 @@ class Admission:
 
     def room(self) -> int:
         """Tokens that a batch may have to be admitted now; 0 where no permit is free."""
+        if self._adapt:
+            self.ceiling = self._adapt(self._tokens_in_flight)
         if self._batches_running >= self._max_batches:
             return 0
         return max(0, self._ceiling - self._tokens_in_flight)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.errors import ConfigError
-from consumer.settings import Batches, entries, load, require_bootstrap_servers
+from consumer.settings import PRESETS, Batches, entries, load, require_bootstrap_servers
 
 
 @pytest.fixture(autouse=True)
@@ -22,12 +22,30 @@ def test_defaults_are_the_documented_ones() -> None:
     assert (batches.default_batch_size, batches.max_concurrent_batches) == (50, 20)
 
 
-@pytest.mark.parametrize(("preset", "limits"), [("24gb", (3000, 10, 80, 15)), ("40gb", (6000, 10, 150, 30))])
+@pytest.mark.parametrize(
+    ("preset", "limits"),
+    [("24gb", (3000, 10, 80, 15)), ("40gb", (6000, 10, 150, 30)), ("80gb", (8000, 10, 200, 40))],
+)
 def test_presets(monkeypatch: pytest.MonkeyPatch, preset: str, limits: tuple[int, ...]) -> None:
     """A preset sets the four limits."""
     monkeypatch.setenv("VLLM_PRESET", preset)
     b = load().batches
     assert (b.max_tokens_per_batch, b.min_batch_size, b.max_batch_size, b.max_concurrent_batches) == limits
+
+
+@pytest.mark.parametrize(
+    ("gib", "preset"),
+    [(None, None), (11.0, "24gb"), (23.6, "24gb"), (39.4, "40gb"), (47.5, "40gb"), (79.6, "80gb"), (139.8, "80gb")],
+)
+def test_auto_goes_by_the_smallest_gpu(monkeypatch: pytest.MonkeyPatch, gib: float | None, preset: str | None) -> None:
+    """As drivers report memory; without a GPU the plain defaults hold, and the table says so."""
+    monkeypatch.setattr("consumer.settings.smallest_gpu_gib", lambda: gib)
+    monkeypatch.setenv("VLLM_PRESET", "auto")
+    settings = load()
+    expected = PRESETS[preset] if preset else {"max_tokens_per_batch": 4000, "max_concurrent_batches": 20}
+    assert {name: getattr(settings.batches, name) for name in expected} == expected
+    sources = {entry.variable: entry.source for entry in entries(settings)}
+    assert sources["VLLM_MAX_TOKENS_PER_BATCH"] == (f"preset {preset}" if preset else "default")
 
 
 def test_a_variable_set_by_hand_wins_over_the_preset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +65,8 @@ def test_a_variable_set_by_hand_wins_over_the_preset(monkeypatch: pytest.MonkeyP
     [
         ("VLLM_MAX_BATCH_SIZE", "many", "valid integer"),
         ("VLLM_MAX_TOKENS_PER_BATCH", "12", "greater than or equal to 1000"),
-        ("VLLM_PRESET", "12gb", "'24gb' or '40gb'"),
+        ("VLLM_PRESET", "12gb", "'auto', '24gb', '40gb' or '80gb'"),
+        ("ADMISSION", "none", "'adaptive' or 'fixed'"),
         ("DELIVERY", "maybe", "'exactly_once' or 'at_least_once'"),
         ("ENGINE", "gpt", "'auto', 'local', 'vllm' or 'openai'"),
         ("LINGER_SECONDS", "-1", "greater than or equal to 0"),

@@ -58,6 +58,8 @@ class _Server(Ending):
         self.can, self.voice = Abilities(""), Voice()
         self.block = 0
         self.load: Load | None = None
+        self.pages = 0
+        """So many times it was read."""
         self.seen = 0.0
         """When the load was read; monotonic seconds."""
         self.polling: asyncio.Task[None] | None = None
@@ -197,7 +199,9 @@ class OpenAIEngine:
 
     async def _poll(self, server: _Server) -> None:
         while not server.over:
-            server.load, server.seen = load_of(await server.wire.text(f"{server.root}/metrics")), time.monotonic()
+            page = await server.wire.text(f"{server.root}/metrics")
+            server.pages += 1
+            server.load, server.seen = load_of(page, server.pages), time.monotonic()
             await asyncio.sleep(LOAD_SECONDS)
 
     def _up(self) -> tuple[_Server, Fitter]:

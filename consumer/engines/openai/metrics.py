@@ -14,7 +14,7 @@ def is_vllm(page: str) -> bool:
     return "vllm:num_requests_running" in page
 
 
-def load_of(page: str) -> Load | None:
+def load_of(page: str, number: int = 0) -> Load | None:
     """Requests added up over its engine cores, the fullest one's cache; None where the page is no vLLM's."""
     if not is_vllm(page):
         return None
@@ -23,6 +23,7 @@ def load_of(page: str) -> Load | None:
         waiting=int(sum(_values(page, "vllm:num_requests_waiting"))),
         cache_usage=max(_values(page, "vllm:kv_cache_usage_perc"), default=0.0),
         preemptions=int(sum(_values(page, "vllm:num_preemptions_total"))),
+        number=number,
     )
 
 

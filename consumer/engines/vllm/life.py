@@ -16,11 +16,12 @@ class Ticks:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._stats: dict[int, Any] = {}
-        self._preemptions = 0
+        self._preemptions = self._number = self._step_tokens = 0
         self.last = clock()
 
-    def __call__(self, _config: object, _index: int = 0) -> "Ticks":
+    def __call__(self, config: Any, _index: int = 0) -> "Ticks":
         """Called as a factory, as vLLM wants one."""
+        self._step_tokens = config.scheduler_config.max_num_batched_tokens
         return self
 
     def record(
@@ -29,6 +30,7 @@ class Ticks:
         """One step of one core."""
         del mm_cache_stats
         self.last = self._clock()
+        self._number += 1
         if scheduler_stats is not None:
             self._stats[engine_idx] = scheduler_stats
         if iteration_stats is not None:
@@ -53,6 +55,8 @@ class Ticks:
             waiting=sum(core.num_waiting_reqs + core.num_skipped_waiting_reqs for core in cores),
             cache_usage=max(core.kv_cache_usage for core in cores),
             preemptions=self._preemptions,
+            number=self._number,
+            step_tokens=self._step_tokens * len(cores),
         )
 
 
