@@ -8,7 +8,7 @@ LLM_VENV ?= .venv-llm
 LLM := $(LLM_VENV)/bin/python
 GEMMA := .cache/gemma-3-270m
 
-.PHONY: help demo demo-llm serve test test-llm mutants check kafka schemas lock clean
+.PHONY: help demo demo-llm serve test test-llm mutants check kafka redis schemas lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,11 +44,16 @@ serve: $(READY) ## a development broker, the consumer and the gateway on port 80
 
 test: $(READY) ## all tests, on a real broker
 	@$(BIN)/python -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # the tests say what is missing, and skip or fail
+	@$(MAKE) --quiet redis >/dev/null 2>&1 || true # as above
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the tests with a real vLLM, on the CPU
 	@$(LLM) -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # as above
 	@$(LLM) -m pytest -c tests/llm/pytest.ini --rootdir=. -q tests/llm
+
+redis: ## a redis-server for the tests, by apt where we may; nothing where there is one
+	@command -v redis-server >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends redis-server; }
 
 mutants: $(READY) ## each guarding line removed in turn: a test must notice (by hand)
 	@$(BIN)/python -m tests.mutants
@@ -68,11 +73,11 @@ schemas: $(READY) ## JSON Schemas and AsyncAPI from the models
 
 lock: ## the locked requirements from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra demo --extra gateway --extra openai pyproject.toml -o $(LOCK)/runtime.txt
+		--extra demo --extra gateway --extra openai --extra redis pyproject.toml -o $(LOCK)/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra demo --extra gateway --extra openai --group dev pyproject.toml -o $(LOCK)/dev.txt
+		--extra demo --extra gateway --extra openai --extra redis --group dev pyproject.toml -o $(LOCK)/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra demo --extra gateway --extra openai --group dev --override $(LOCK)/llm-overrides.txt pyproject.toml $(LOCK)/llm.in \
+		--extra demo --extra gateway --extra openai --extra redis --group dev --override $(LOCK)/llm-overrides.txt pyproject.toml $(LOCK)/llm.in \
 		-o $(LOCK)/llm.txt
 
 clean: ## everything that was made here

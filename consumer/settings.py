@@ -252,6 +252,12 @@ class Service(BaseSettings):
     state_deleted_retention_seconds: float = Field(
         30 * 86_400, gt=0, description="How long a deleted review is remembered, so that a late original stays dead."
     )
+    cache_max_bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="Memory of the result cache: equal texts are asked once; 0 for none."
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="A Redis that all members share as result cache, such as redis://localhost:6379/0."
+    )
     metrics_port: int = Field(9464, ge=0, le=65_535, description="/metrics, /livez, /readyz; 0 for none.")
     log_format: Literal["human", "json"] = Field("human", description="How a log line looks.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least that is logged.")

@@ -27,6 +27,8 @@ _LEVELS = {
     What.ENGINE_UP: logging.INFO,
     What.ENGINE_RESTART: logging.INFO,
     What.ENGINE_DOWN: logging.WARNING,
+    What.CACHE_DOWN: logging.WARNING,
+    What.CACHE_UP: logging.INFO,
     What.DEAD_LETTER: logging.WARNING,
     What.COMMIT_FAILED: logging.WARNING,
     What.JOB_FAILED: logging.WARNING,

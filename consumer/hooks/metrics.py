@@ -60,6 +60,11 @@ class Metrics:
         self._engine_cache = gauge("engine_kv_cache_ratio", "Use of the engine's KV cache, where it tells.")
         self._preempted = counter("engine_preemptions_total", "Requests that the engine preempted for want of memory.")
         self._waiting = gauge("waiting_items", "Items that wait for a micro-batch.")
+        self._lookups = counter(
+            "cache_lookups_total", "Items in the result cache: kept, in_flight (an equal one), asked.", "kind", "result"
+        )
+        self._cache_up = gauge("shared_cache_up", "1 while the shared cache answers, or none is set; else 0.")
+        self._cache_up.set(1)
         self._up = gauge("engine_up", "1 while the engine takes work, else 0.")
         self._outages = counter("engine_outages_total", "Times the engine died or refused.", "reason")
         self._restarts = counter("engine_restarts_total", "Times the engine was started again.")
@@ -93,6 +98,9 @@ class Metrics:
             What.CEILING: lambda e: self._ceiling.set(e.count),
             What.ENGINE_LOAD: self._engine_loaded,
             What.PREEMPTED: lambda e: self._preempted.inc(e.count),
+            What.LOOKED_UP: lambda e: self._lookups.labels(e.kind, e.reason).inc(e.count),
+            What.CACHE_DOWN: lambda _: self._cache_up.set(0),
+            What.CACHE_UP: lambda _: self._cache_up.set(1),
             What.ENGINE_DOWN: self._engine_down,
             What.ENGINE_RESTART: lambda _: self._restarts.inc(),
             What.ENGINE_UP: lambda _: self._up.set(1),

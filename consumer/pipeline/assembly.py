@@ -1,5 +1,6 @@
 """Builds the service out of its parts, from the settings."""
 
+import json
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,10 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from consumer.analysis import calibration_file
+from consumer.cache.engine import CachingEngine
+from consumer.cache.keys import Identity
+from consumer.cache.memory import MemoryCache
+from consumer.cache.shared import SharedCache
 from consumer.engines.contract import Engine
 from consumer.engines.local.engine import LocalEngine
 from consumer.errors import ConfigError
@@ -117,6 +122,7 @@ def assemble(
 ) -> Assembly:
     """Join the parts. `partitions`: partition counts of the input topics; `origin`: see `run --from`."""
     hooks = Hooks([Metrics(registry), log_listener(time.monotonic)])
+    engine = _cached(settings, engine, hooks)
     health = Health(
         time.monotonic, stall_seconds=2 * (settings.delivery.revoke_drain_seconds + REBALANCE_MARGIN_SECONDS)
     )
@@ -217,6 +223,18 @@ def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: H
         deleted_retention=settings.service.state_deleted_retention_seconds,
         calibration=calibration_file.load(settings.engine.calibration_file, engine.name, engine.model),
     )
+
+
+def _cached(settings: Settings, engine: Engine, hooks: Hooks) -> Engine:
+    """The engine behind the result cache, if one is wanted. Raises ConfigError for a REDIS_URL that cannot be used."""
+    service, chosen = settings.service, settings.engine
+    if not service.cache_max_bytes:
+        return engine
+    url = service.redis_url.get_secret_value() if service.redis_url else None
+    shared = SharedCache(url, hooks, clock=time.monotonic, random=random.random) if url else None
+    detail = json.dumps([chosen.vllm_engine_args, chosen.openai_base_url, chosen.tokenizer], sort_keys=True)
+    identity = Identity(engine.name, engine.model, detail)
+    return CachingEngine(engine, identity, MemoryCache(service.cache_max_bytes), shared, hooks)
 
 
 def _dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hooks: Hooks) -> Dispatcher:

@@ -41,6 +41,7 @@ class Reviewed:
     event: ReviewEvent
     label: state.Label | None = None
     truncated: bool = False
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +154,14 @@ class Reviews:
             events.append(_dead(item))
             return outputs.dead_letter(self._names.dlq, item.record, item.fault, item.attempts, now)
         if isinstance(item, TooLate):
-            folded, truncated = state.Folded("expired"), False
+            folded, truncated, cached = state.Folded("expired"), False, False
         elif isinstance(item, Known):
-            folded, truncated = state.answer_again(self._store, _arrival(item)), False
+            folded, truncated, cached = state.answer_again(self._store, _arrival(item)), False, False
         else:
-            folded, truncated = self._fold(staged, item, touched, now), item.truncated
+            folded, truncated, cached = self._fold(staged, item, touched, now), item.truncated, item.cached
         events.append(Event(What.RESULT, kind="sentiment", reason=folded.outcome))
-        return self._result(item.record, item.event, folded, now, truncated=truncated)
+        made = self._made(item.record, cached=cached, truncated=truncated)
+        return self._result(item.record, item.event, folded, now, made)
 
     def _ask(self, record: Record, event: ReviewEvent) -> None:
         content = event.content
@@ -181,8 +183,8 @@ class Reviews:
 
     def _answered(self, record: Record, event: ReviewEvent, answer: Answer, prepared: Prepared) -> None:
         verdict = read_sentiment(answer, self._shared.calibration)
-        label = state.Label(verdict.label, verdict.score)
-        self._worker.finish(record.offset, Reviewed(record, event, label, prepared.truncated or answer.truncated))
+        label, truncated = state.Label(verdict.label, verdict.score), prepared.truncated or answer.truncated
+        self._worker.finish(record.offset, Reviewed(record, event, label, truncated, answer.cached))
 
     def _failed(self, record: Record, event: ReviewEvent, fault: DeadLetter, attempts: int) -> None:
         if isinstance(fault, Expired):
@@ -201,11 +203,8 @@ class Reviews:
             touched[restaurant] = item.record
         return folded
 
-    def _result(
-        self, record: Record, event: ReviewEvent, folded: state.Folded, now: float, *, truncated: bool
-    ) -> Output:
+    def _result(self, record: Record, event: ReviewEvent, folded: state.Folded, now: float, made: Provenance) -> Output:
         label = folded.label
-        source = Source(topic=record.topic, partition=record.partition, offset=record.offset)
         value = SentimentResult(
             review_id=event.review_id,
             restaurant_id=event.restaurant_id,
@@ -213,19 +212,23 @@ class Reviews:
             outcome=folded.outcome,
             sentiment=label.sentiment if label else None,
             score=label.score if label else None,
-            provenance=Provenance(
-                engine=self._shared.made.engine,
-                model=self._shared.made.model,
-                prompt=prompts.prompt_id(Kind.SENTIMENT),
-                source=source,
-                truncated=truncated,
-            ),
+            provenance=made,
         )
         ce_id = outputs.ce_id_of_record(record, "sentiment")
         marks = outputs.headers(ce_id, EventType.SENTIMENT, now, outputs.trace_of(record))
         key = restaurant_key(event.restaurant_id)
-        made = outputs.result(self._names.sentiment, key, value, self._worker.partition.partition, marks)
-        return replace(made, origin=record.offset)
+        output = outputs.result(self._names.sentiment, key, value, self._worker.partition.partition, marks)
+        return replace(output, origin=record.offset)
+
+    def _made(self, record: Record, *, cached: bool, truncated: bool) -> Provenance:
+        return Provenance(
+            engine=self._shared.made.engine,
+            model=self._shared.made.model,
+            prompt=prompts.prompt_id(Kind.SENTIMENT),
+            source=Source(topic=record.topic, partition=record.partition, offset=record.offset),
+            cached=cached,
+            truncated=truncated,
+        )
 
     def _totals(self, staged: state.Staged, restaurant: str, last: Record, now: float) -> list[Output]:
         """The restaurant's counts; tombstones when no review is left."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -170,7 +171,7 @@ class EngineSuite:
 
     async def test_cancelling_delivers_nothing_more(self, engine: Engine) -> None:
         """And the engine goes on working for others."""
-        batch = await engine.prepare([self.long_task] * 50, self.budget)
+        batch = await engine.prepare([_another(self.long_task, n) for n in range(50)], self.budget)
         delivered = Delivered()
         first = asyncio.Event()
         task = asyncio.create_task(engine.run(batch, _until(delivered, first)))
@@ -233,6 +234,11 @@ class EngineSuite:
             assert read_sentiment(answer).label == "positive"
             for task, answer in zip(TASKS, await self.ask(engine, TASKS), strict=True):
                 check_form(task, answer, grounded=self.grounded)
+
+
+def _another(task: Task, number: int) -> Task:
+    """No two alike: a cache would answer them all at once."""
+    return replace(task, claims=(*task.claims, Claim("positive", AspectName.OTHER, f"{number}번째 손님도 왔다.", 1)))
 
 
 def _until(delivered: Delivered, first: asyncio.Event) -> Deliver:
