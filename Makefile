@@ -35,7 +35,7 @@ demo: $(READY) ## the sample through an embedded broker and the consumer, as a t
 
 demo-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the same with a real vLLM and Gemma 3 270M, on the CPU: minutes
 	@HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=2 VLLM_LOGGING_LEVEL=WARNING ENGINE=vllm VLLM_MODEL=$(abspath $(GEMMA)) \
-		VLLM_ENGINE_ARGS='{"dtype": "float32", "max_model_len": 8192, "max_num_seqs": 64, "max_num_batched_tokens": 4096}' \
+		VLLM_ENGINE_ARGS='{"dtype": "float32", "max_model_len": 8192, "max_num_seqs": 64, "max_num_batched_tokens": 1024}' \
 		$(LLM) -m producer.cli demo --patience 1200
 
 serve: $(READY) ## a development broker, the consumer and the gateway on port 8000, until stopped

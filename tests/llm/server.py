@@ -9,13 +9,24 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 START_SECONDS = 540.0
 STOP_SECONDS = 10.0
 MODEL = "gemma"
+ARGS: Mapping[str, Any] = {
+    "dtype": "float32",
+    "max_model_len": 8192,
+    "max_num_seqs": 64,
+    "max_num_batched_tokens": 1024,
+    "enforce_eager": True,
+}
+"""Of every vLLM here. float32: many a CPU has no instructions for bfloat16, and takes five times as long over it. Small
+steps: a slow machine too takes a few seconds for one, or it would look hung.
+"""
 
 
 @contextmanager
@@ -28,17 +39,7 @@ def vllm_server(model: Path, log: Path) -> Iterator[str]:
     command = (
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)),
         *("--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port)),
-        *(
-            "--dtype",
-            "float32",
-            "--max-model-len",
-            "8192",
-            "--max-num-seqs",
-            "64",
-            "--block-size",
-            "32",
-            "--enforce-eager",
-        ),
+        *("--block-size", "32", *_flags(ARGS)),
         *("--scheduling-policy", "priority", "--structured-outputs-config", json.dumps(outputs)),
         "--enable-prompt-tokens-details",
     )
@@ -49,6 +50,13 @@ def vllm_server(model: Path, log: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         _end(process)
+
+
+def _flags(args: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in args.items():
+        yield f"--{name.replace('_', '-')}"
+        if value is not True:
+            yield str(value)
 
 
 def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
