@@ -1,0 +1,1 @@
+"""How full the service keeps a vLLM engine."""
