@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count as counting
 
 import pytest
 from hypothesis import given, settings
@@ -57,18 +58,19 @@ class BatcherMachine(RuleBasedStateMachine):
         self.places: dict[Work, Place] = {}  # what waits, oldest first
         self.gone: Counter[int] = Counter()  # taken or withdrawn
         self.entries = 0
+        self.orders = counting()
 
     @rule(
         restaurant=st.sampled_from(RESTAURANTS),
         rank=st.sampled_from(Rank),
         own=st.integers(1, 60),
         prefix=st.sampled_from(sorted(PREFIXES)),
-        count=st.integers(1, 6),
+        number=st.integers(1, 6),
         budget=st.none() | st.sampled_from([60, 120, 250, 1000]),
     )
-    def add(self, restaurant: str, rank: Rank, own: int, prefix: str, count: int, budget: int | None) -> None:
+    def add(self, restaurant: str, rank: Rank, own: int, prefix: str, number: int, budget: int | None) -> None:
         """Some items of one restaurant arrive; those that could never be sent are refused."""
-        for _ in range(count):
+        for _ in range(number):
             item = Item(self.entries, restaurant, rank, own, prefix, PREFIXES[prefix], budget)
             if own + PREFIXES[prefix] > smallest(self.limits.max_tokens, [item]):
                 self._refuses(item)
@@ -170,7 +172,7 @@ class BatcherMachine(RuleBasedStateMachine):
             self.batcher.add(item, self.now)
 
     def _enter(self, item: Work, rank: Rank) -> None:
-        self.places[item] = Place(rank, self.now, self.entries)
+        self.places[item] = Place(rank, self.now, next(self.orders))
         self.entries += 1
 
     def _leave(self, item: Work) -> None:
@@ -194,7 +196,7 @@ class BatcherMachine(RuleBasedStateMachine):
         rising = [p for p in self.places.values() if p.rank and p.entered <= self.now - self.limits.aging]
         for place in sorted(rising, key=lambda p: (p.rank, p.entered, p.order)):
             place.rank, place.entered = Rank(place.rank - 1), self.now
-            place.order = 1 + max(p.order for p in self.places.values())
+            place.order = next(self.orders)
 
     def _check_limits(self, batch: Batch[int], cap: int, budget: int) -> None:
         assert 1 <= len(batch.items) <= cap
@@ -240,6 +242,7 @@ TestBatcherMachine = BatcherMachine.TestCase
 TestBatcherMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 60), st.sampled_from(sorted(PREFIXES))), min_size=1, max_size=10), st.data())
 def test_a_batch_less_some_items_weighs_what_is_left(drawn: list[tuple[int, str]], data: st.DataObject) -> None:
     """Each distinct prefix once, in the old order; no batch where none is left."""
@@ -254,6 +257,7 @@ def test_a_batch_less_some_items_weighs_what_is_left(drawn: list[tuple[int, str]
     assert (list(left.items), left.tokens) == (kept, weight(kept)) if left else not kept
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.integers(1, 9), max_size=30), st.data())
 def test_the_smallest_budget_of_those_that_wait(drawn: list[int | None], data: st.DataObject) -> None:
     """Whatever order they leave in; nothing is remembered of more budgets than there were."""
