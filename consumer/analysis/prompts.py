@@ -64,7 +64,7 @@ def render(task: Task, *, letters: bool = False) -> Rendered:
     shared, own = _template(name, version, answer_on_line=task.kind is Kind.SENTIMENT)
     body = Template(own).substitute(
         review=_fenced("review", "".join(task.reviews)),
-        reviews=_lines(_numbered(n, _fenced("review", text)) for n, text in enumerate(task.reviews, 1)) or _none(task),
+        reviews=_lines(_review(task, n, text) for n, text in enumerate(task.reviews, 1)) or _none(task),
         claims=_lines(_claim(task, n, claim) for n, claim in enumerate(task.claims, 1)) or _none(task),
         background=_fenced("background", task.background) if task.background else _none(task),
     )
@@ -83,6 +83,11 @@ def _template(name: str, version: int, *, answer_on_line: bool) -> tuple[str, st
 def _name(kind: Kind, language: Language) -> str:
     """One prompt serves both languages where the answer is a label."""
     return str(kind) if kind is Kind.SENTIMENT else f"{kind}.{language}"
+
+
+def _review(task: Task, number: int, text: str) -> str:
+    leaning = task.leanings[number - 1] if task.leanings else None
+    return _numbered(number, f"{f'({leaning}) ' if leaning else ''}{_fenced('review', text)}")
 
 
 def _claim(task: Task, number: int, claim: Claim) -> str:

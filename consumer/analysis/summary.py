@@ -54,10 +54,12 @@ class Merged:
     """By review id as text; reviews that support nothing, or have no id, are left out."""
 
 
-def summary_task(last: Standing | None, reviews: Sequence[str], language: Language) -> Task:
+def summary_task(
+    last: Standing | None, reviews: Sequence[str], language: Language, leanings: Sequence[Polarity | None] = ()
+) -> Task:
     """Ask for a new summary of the last one and these reviews, at most MAX_REVIEWS, oldest first."""
     claims = (*claims_of("positive", last.positive), *claims_of("negative", last.negative)) if last else ()
-    return Task(Kind.SUMMARY, language, tuple(reviews), claims)
+    return Task(Kind.SUMMARY, language, tuple(reviews), claims, leanings=tuple(leanings) if any(leanings) else ())
 
 
 def claims_of(polarity: Polarity, aspects: Iterable[Aspect]) -> tuple[Claim, ...]:

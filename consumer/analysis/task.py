@@ -48,7 +48,8 @@ class Task:
     """One question. What it is asked about depends on its kind.
 
     sentiment: `reviews` holds the one review.
-    summary: `reviews` are the new reviews, numbered from 1; `claims` what the last summary said.
+    summary: `reviews` are the new reviews, numbered from 1; `claims` what the last summary said; `leanings`, if
+    there are any, what is known of each review beforehand (None: nothing).
     comparison: `claims` of the other restaurants, their supports added up per aspect.
     strength: `claims` of the target, numbered from 1; `background` the comparison summary ("" with no group).
     """
@@ -58,3 +59,4 @@ class Task:
     reviews: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     background: str = ""
+    leanings: tuple[Polarity | None, ...] = ()

@@ -20,7 +20,7 @@ from consumer.stream import state
 from consumer.stream.owed import Owed
 from consumer.stream.record import Output
 from consumer.stream.retry import RetryPolicy
-from consumer.stream.state import RestaurantState, Staged, Store, SummaryState
+from consumer.stream.state import RestaurantState, ReviewState, Staged, Store, SummaryState
 from consumer.stream.work import Rank
 
 JOBS_PER_COMMIT = 8
@@ -30,6 +30,9 @@ bytes. At least one job goes into a commit, and has no more reviews than this.""
 
 CHARACTERS_PER_TOKEN = 2.0
 """Of pending texts, where only their length is known: between Korean's 1.5 and English's 4."""
+
+
+_Round = Round[ReviewState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class SummaryRules:
 class StagedRounds:
     """The rounds of one commit, well or not."""
 
-    rounds: tuple[Round, ...]
+    rounds: tuple[_Round, ...]
     outputs: tuple[Output, ...]
 
 
@@ -72,7 +75,7 @@ class Summaries:
         self._worker, self._shared, self._store, self._rules = worker, shared, store, rules
         self._outputs = SummaryOutputs(shared, worker.partition.partition)
         self._owed: Owed[str] = Owed(shared.limits.max_jobs)
-        self._finished: list[Round] = []
+        self._finished: list[_Round] = []
         self._parking: Parking[str] = Parking(Kind.SUMMARY, worker.partition, shared, rules.retry)
         for restaurant in store.owing():
             self._owe(restaurant)
@@ -136,11 +139,11 @@ class Summaries:
             return []
         return self._outputs.replaced(staged, restaurant, found, replace(last, group=found.group), now)
 
-    def _next(self) -> tuple[Round, ...]:
+    def _next(self) -> tuple[_Round, ...]:
         """The rounds of the next commit: as many as its state changes have room for, one at least."""
         room, rounds = REVIEWS_PER_COMMIT, self._finished[:JOBS_PER_COMMIT]
 
-        def fits(one: Round) -> bool:
+        def fits(one: _Round) -> bool:
             nonlocal room
             room -= len(one.read)
             return room >= 0
@@ -166,7 +169,7 @@ class Summaries:
         for question in one.questions(found.summary):
             self._ask(one, question)
 
-    def _ask(self, one: Round, question: Question) -> None:
+    def _ask(self, one: _Round, question: Question) -> None:
         def answered(answer: Answer, prepared: Prepared) -> None:
             parsed = parse_summary(answer.text, len(question.task.reviews))
             if parsed.uncited and question.task.reviews:
@@ -182,7 +185,7 @@ class Summaries:
         name, restaurant = question.name, one.restaurant
         self._shared.submit(Ask(question.task, restaurant, Rank.JOB, self._worker, answered, failed, name=name))
 
-    def _look(self, one: Round) -> None:
+    def _look(self, one: _Round) -> None:
         if one.over:
             self._finished.append(one)
             self._worker.wake()
@@ -192,7 +195,7 @@ class Summaries:
         return found.summary if found else None
 
     def _note_failure(
-        self, staged: Staged, one: Round, found: RestaurantState, fault: DeadLetter | None, events: list[Event]
+        self, staged: Staged, one: _Round, found: RestaurantState, fault: DeadLetter | None, events: list[Event]
     ) -> None:
         """Count it in the restaurant's state: after a restart it goes on from there, and the last one parks it."""
         said = self._parking.failed(one.restaurant, found.failures + 1, fault)
@@ -201,7 +204,7 @@ class Summaries:
             staged.put_restaurant(one.restaurant, replace(found, failures=found.failures + 1, parked=said.parked))
 
     def _publish(
-        self, staged: Staged, one: Round, answer: SummaryAnswer, found: RestaurantState, now: float
+        self, staged: Staged, one: _Round, answer: SummaryAnswer, found: RestaurantState, now: float
     ) -> list[Output]:
         """Merge what was found in reviews that stand, retire them, and write the summary if it says anything new."""
         standing = [review if staged.stands(one.restaurant, review) else None for review in one.read]

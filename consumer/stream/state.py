@@ -46,6 +46,11 @@ class ReviewState:
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
+    @property
+    def known_as(self) -> str:
+        """Id and version: what it is called where a job that reads it kills the engine."""
+        return f"{self.review_id}/{self.version}"
+
 
 @dataclass(frozen=True, slots=True)
 class SummaryState:

@@ -7,6 +7,7 @@ import pytest
 
 from consumer.analysis.answers import MAX_REVIEWS, parse_comparison, parse_strength, parse_summary
 from consumer.analysis.prompts import prompt_id, render
+from consumer.analysis.summary import summary_task
 from consumer.analysis.task import AspectName, Claim, Kind, Language, Task
 
 CLAIMS = (Claim("positive", AspectName.FOOD, "고기가 맛있다.", 12), Claim("negative", AspectName.WAITING, "길다.", 3))
@@ -86,3 +87,13 @@ def test_names_for_provenance() -> None:
     """The language is part of the name where the prompt has one."""
     assert prompt_id(Kind.SENTIMENT, "ko") == prompt_id(Kind.SENTIMENT) == "sentiment/1"
     assert prompt_id(Kind.SUMMARY, "ko") == "summary.ko/1"
+
+
+def test_what_is_known_of_a_review_stands_before_it() -> None:
+    """Outside its fence, and only where something is known."""
+    known = summary_task(None, ["좋아요", "별로예요", "글쎄요"], "ko", ["positive", "negative", None])
+    lines = render(known).body.splitlines()
+    assert "[1] (positive) <review>좋아요</review>" in lines
+    assert "[2] (negative) <review>별로예요</review>" in lines
+    assert "[3] <review>글쎄요</review>" in lines
+    assert summary_task(None, ["좋아요"], "ko", [None]) == summary_task(None, ["좋아요"], "ko")

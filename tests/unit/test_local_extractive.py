@@ -87,6 +87,13 @@ def test_a_negated_cue_outweighs_a_model_that_reads_words_alone() -> None:
     assert weigh("비린내 1도 없어요", -4.0) > 0
 
 
+def test_what_is_known_of_a_review_decides_where_words_do_not() -> None:
+    """A clause without a cue takes the review's side; a clear word to the contrary stands."""
+    reviews = ["서비스가 그래요", "서비스가 그래요", "고기는 최고로 훌륭해서 완벽해요"]
+    found = {(o.review, o.polarity) for o in opinions(reviews, Undecided(), ["positive", "negative", "negative"])}
+    assert found == {(1, "positive"), (2, "negative"), (3, "positive")}
+
+
 def test_a_review_is_for_or_against_an_aspect_not_both() -> None:
     """By what it says in sum."""
     review = "국물이 맛있어요. 고기도 맛있어요. 면은 퍽퍽해요."

@@ -33,7 +33,7 @@ Group = tuple[Polarity, AspectName]
 def answer(task: Task, scorer: Scorer) -> dict[str, object]:
     """The answer to any task but sentiment, as a model would give it: by the kind's schema."""
     if task.kind is Kind.SUMMARY:
-        return _summary(task, _Found.of(opinions(task.reviews, scorer)))
+        return _summary(task, _Found.of(opinions(task.reviews, scorer, task.leanings)))
     if task.kind is Kind.COMPARISON:
         return {"comparison_summary": wording.comparison(task.language, _ordered(map(_point, task.claims)))}
     if task.kind is Kind.STRENGTH:

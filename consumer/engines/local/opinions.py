@@ -24,6 +24,8 @@ _SURE, _UNSURE, _UNNAMED = 1.0, 2.0, 2.5
 """Log-odds from which on a clause says something: with a cue, by the model alone, and where no aspect is named."""
 _MOST = 8.0
 """No single clause outweighs all others."""
+_LEANING = 3.0
+"""Log-odds that a clause gets where its review is known to be of one polarity: clear words to the contrary stand."""
 _TURNED = 0.5
 """What the model's log-odds are worth where a negation turns a cue round: it reads the words, not the turn."""
 
@@ -82,8 +84,11 @@ class _Clause:
     whole: bool
 
 
-def opinions(reviews: Sequence[str], scorer: Scorer) -> list[Opinion]:
-    """All opinions of some reviews, in their order. All clauses are scored in one call."""
+def opinions(reviews: Sequence[str], scorer: Scorer, leanings: Sequence[Polarity | None] = ()) -> list[Opinion]:
+    """All opinions of some reviews, in their order. All clauses are scored in one call.
+
+    `leanings`: of each review what is known beforehand, or nothing at all.
+    """
     clauses = [
         clause for number, text in enumerate(reviews, 1) for clause in islice(_clauses(number, text), MAX_CLAUSES)
     ]
@@ -91,17 +96,20 @@ def opinions(reviews: Sequence[str], scorer: Scorer) -> list[Opinion]:
     return [
         opinion
         for clause, score in zip(clauses, scores, strict=True)
-        for opinion in _opinions(clause, score["positive"] - score["negative"])
+        for opinion in _opinions(clause, score["positive"] - score["negative"], _known(leanings, clause.review))
     ]
 
 
-def weigh(clause: str, log_odds: float) -> float:
-    """The model's log-odds of a clause in normal form together with its cues; 0 where they are too little to go by."""
+def weigh(clause: str, log_odds: float, leaning: float = 0.0) -> float:
+    """The model's log-odds of a clause in normal form together with its cues and what is known of its review.
+
+    0 where they are too little to go by.
+    """
     padded = f" {clause} "
     signs = [_sign(padded, match) for match in _cues().finditer(padded)]
     if any(turned for _, turned in signs):
         log_odds = max(-_TURNED, min(_TURNED, log_odds))
-    total = max(-_MOST, min(_MOST, log_odds + _CUE * sum(sign for sign, _ in signs)))
+    total = max(-_MOST, min(_MOST, log_odds + leaning + _CUE * sum(sign for sign, _ in signs)))
     return total if abs(total) >= (_SURE if signs else _UNSURE) else 0.0
 
 
@@ -113,9 +121,14 @@ def _clauses(number: int, review: str) -> Iterator[_Clause]:
         yield _Clause(number, last, last, whole=True)
 
 
-def _opinions(clause: _Clause, log_odds: float) -> Iterator[Opinion]:
+def _known(leanings: Sequence[Polarity | None], review: int) -> float:
+    leaning = leanings[review - 1] if leanings else None
+    return 0.0 if leaning is None else _LEANING if leaning == "positive" else -_LEANING
+
+
+def _opinions(clause: _Clause, log_odds: float, leaning: float) -> Iterator[Opinion]:
     plain = normal(clause.text)
-    weight, aspects = weigh(plain, log_odds), lexicon().aspects(plain)
+    weight, aspects = weigh(plain, log_odds, leaning), lexicon().aspects(plain)
     if abs(weight) < (_SURE if aspects else _UNNAMED):
         return
     for aspect in aspects or (AspectName.OTHER,):
