@@ -1,18 +1,23 @@
-"""Outputs first, then the state's changelog, then the offset: a crash in between repeats outputs, and loses none."""
+"""Outputs first, then the state's changelog, then the offset: a crash in between repeats outputs, and loses none.
+
+A lane without state writes no changelog.
+"""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from consumer.errors import Fenced, RetryLater
-from consumer.kafka.clients import closed, started
+from consumer.kafka.clients import closed, started, started_or_later
 from consumer.kafka.exactly_once import fence
 from consumer.kafka.publisher import Commit, Destination, Outcome, Write
 from consumer.kafka.sending import BATCH_BYTES, EVERYTHING, SMALLER, Refused, Sender, producer_options, stopping
 from consumer.kafka.source import Source
 from consumer.stream.record import Output, Partition
+from schemas.connection import KafkaConnection
 from schemas.topics import state_topic
 
 CHANGELOG_BYTES = BATCH_BYTES - 100_000
@@ -22,8 +27,9 @@ CHANGELOG_BYTES = BATCH_BYTES - 100_000
 class AtLeastOncePublishers:
     """One idempotent producer for all lanes."""
 
-    def __init__(self, to: Destination, source: Source) -> None:
-        self._to, self.source = to, source
+    def __init__(self, to: Destination, source: Source, stateless: frozenset[str] = frozenset()) -> None:
+        """`stateless`: the input topics whose lanes have no state."""
+        self._to, self.source, self.stateless = to, source, stateless
         self.group_id, self.timeout = to.group_id, to.connection.request_timeout_seconds
         self._producer: Any = None
         self._sender: Sender | None = None
@@ -32,7 +38,7 @@ class AtLeastOncePublishers:
 
     async def start(self) -> None:
         """Raises ConfigError when no broker can be used, or a topic is missing."""
-        await self.sender()
+        await self._connect(started)
 
     async def stop(self) -> None:
         """Bounded; safe to call twice."""
@@ -46,13 +52,20 @@ class AtLeastOncePublishers:
 
     async def sender(self) -> Sender:
         """The producer's sender; a new one after `renew`. Raises RetryLater, ConfigError."""
+        return self._sender or await self._connect(started_or_later)
+
+    async def _connect(self, start: Callable[[Any, KafkaConnection], Awaitable[None]]) -> Sender:
         async with self._renewing:
             if self._sender is None:
-                self._producer = AIOKafkaProducer(**producer_options(self._to.connection), enable_idempotence=True)
-                await started(self._producer, self._to.connection)
-                sender = Sender(self._producer, self._to.topics, self._batch_bytes)
-                await sender.look_up()
-                self._sender = sender
+                producer = AIOKafkaProducer(**producer_options(self._to.connection), enable_idempotence=True)
+                await start(producer, self._to.connection)
+                sender = Sender(producer, self._to.topics, self._batch_bytes)
+                try:
+                    await sender.look_up()
+                except BaseException:
+                    await closed(producer.stop())
+                    raise
+                self._producer, self._sender = producer, sender
             return self._sender
 
     async def renew(self, broken: Sender) -> None:
@@ -77,11 +90,14 @@ class AtLeastOncePublisher:
     def __init__(self, shared: AtLeastOncePublishers, lane: Partition, generation: int) -> None:
         self._shared, self._lane, self._generation = shared, lane, generation
         self._state_topic = state_topic(shared.group_id, lane.topic)
+        self._offset = -1
+        """The last that was committed here."""
 
     async def open(self) -> None:
         """Keep a former owner, of the time of exactly_once, from committing. Raises RetryLater, Fenced, ConfigError."""
-        await self._shared.source.confirm(self._generation)
-        await self._shared.fence(self._lane)
+        if self._lane.topic not in self._shared.stateless:  # such a lane never had another way of delivery
+            await self._shared.source.confirm(self._generation)
+            await self._shared.fence(self._lane)
 
     async def close(self) -> None:
         """Nothing is this lane's alone."""
@@ -108,14 +124,19 @@ class AtLeastOncePublisher:
     async def _send(self, sender: Sender, write: Write) -> int:
         """The outputs, and then the changelog in one batch; where that begins."""
         await sender.send(write.outputs)
+        if not write.entries:
+            return write.since
         place = self._lane.partition
         entries = [Output(self._state_topic, key, value, place) for key, value in write.entries]
         (position,) = (await sender.send(entries)).values()
         return position
 
     async def _commit_offset(self, write: Write, position: int) -> Outcome:
+        """Unless it has not moved: a lane without state publishes what is ready before its first record is done."""
         try:
-            await self._shared.source.commit(self._lane, write.offset)
+            if write.entries or write.offset != self._offset:
+                await self._shared.source.commit(self._lane, write.offset)
+                self._offset = write.offset
         except Fenced as error:
             return Outcome(Commit.FENCED, str(error))
         except RetryLater as error:

@@ -1,6 +1,7 @@
 """The producing side: how a lane's outputs, its state's changelog and its offset are written."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -92,3 +93,23 @@ class Publishers(Protocol):
 
     def publisher(self, lane: Partition, generation: int) -> Publisher:
         """One for a lane that was assigned in this generation of the group; not open yet."""
+
+
+class PublishersByTopic:
+    """Some input topics' lanes publish in a way of their own, the others in the usual one."""
+
+    def __init__(self, usual: Publishers, others: Mapping[str, Publishers]) -> None:
+        self._usual, self._others = usual, others
+
+    async def start(self) -> None:
+        """Raises ConfigError when no broker can be used."""
+        for publishers in (self._usual, *self._others.values()):
+            await publishers.start()
+
+    async def stop(self) -> None:
+        """Bounded; safe to call twice."""
+        await asyncio.gather(*(publishers.stop() for publishers in (self._usual, *self._others.values())))
+
+    def publisher(self, lane: Partition, generation: int) -> Publisher:
+        """By the lane's topic."""
+        return self._others.get(lane.topic, self._usual).publisher(lane, generation)

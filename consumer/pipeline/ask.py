@@ -24,6 +24,7 @@ class Ask:
 
     task: Task
     restaurant: str
+    """Whose turn it takes; what a call asks for takes the call's."""
     rank: Rank
     owner: Owner
     answered: Callable[[Answer, Prepared], None]
@@ -36,5 +37,7 @@ class Ask:
     """Seconds on the dispatcher's clock; from then on it is not sent any more, and fails as Expired."""
     budget: int | None = None
     """Tokens that it, and a batch with it, may have; None: as many as any batch."""
+    feed: str = ""
+    """The topic whose record asks; none for a job."""
     attempts: int = 0
     prepared: Prepared | None = field(default=None, repr=False)

@@ -4,11 +4,12 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
 
 from consumer.analysis import calibration_file
+from consumer.analysis.task import Language
 from consumer.cache.engine import CachingEngine
 from consumer.cache.keys import Identity
 from consumer.cache.memory import MemoryCache
@@ -23,21 +24,24 @@ from consumer.hooks.metrics import Metrics
 from consumer.kafka.at_least_once import AtLeastOncePublishers
 from consumer.kafka.changelog import Changelog
 from consumer.kafka.exactly_once import ExactlyOncePublishers
-from consumer.kafka.publisher import Destination, Publishers
+from consumer.kafka.publisher import Destination, Publishers, PublishersByTopic
 from consumer.kafka.source import REBALANCE_MARGIN_SECONDS, Membership, Source
 from consumer.pipeline.dispatch import Dispatcher, DispatchRules
 from consumer.pipeline.groups import Groups, StrengthRules
 from consumer.pipeline.quarantine import Quarantine
 from consumer.pipeline.regulator import Regulator
+from consumer.pipeline.requests.lane import Requests
+from consumer.pipeline.requests.questions import RequestRules
 from consumer.pipeline.reviews import Reviews
 from consumer.pipeline.service import Bounds, Service
 from consumer.pipeline.summaries import Summaries, SummaryRules
 from consumer.pipeline.supervisor import RestartRules, Supervisor
-from consumer.pipeline.worker import Assigned, Ground, Worker
+from consumer.pipeline.worker import Assigned, Ground, Keeps, Worker
 from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload
 from consumer.settings import Settings
 from consumer.state_dir import StateDirectory
 from consumer.store.disk import SqliteStore, store_file
+from consumer.store.memory import MemoryStore
 from consumer.stream.admission import Admission
 from consumer.stream.backpressure import WaterMarks
 from consumer.stream.batcher import Batcher, BatchLimits
@@ -133,7 +137,8 @@ def assemble(
     supervisor = Supervisor(engine, dispatcher, quarantine, rules, hooks, random=random.random)
     bounds = Bounds(settings.delivery.revoke_drain_seconds, settings.delivery.shutdown_timeout_seconds)
     service = Service(supervisor, dispatcher, _marks(settings), health, hooks, bounds, directory=directory)
-    source = Source(settings.kafka, _membership(settings), [settings.topics.reviews, settings.topics.by_group], service)
+    names = settings.topics
+    source = Source(settings.kafka, _membership(settings), [names.reviews, names.by_group, names.requests], service)
     exactly_once = settings.delivery.delivery == "exactly_once"
     changelog = Changelog(settings.kafka, settings.delivery.kafka_group_id)
     publishers = _publishers(settings, source, changelog)
@@ -172,9 +177,14 @@ class _Lanes:
                 f"{partition.topic} has more than the {count} partitions of the start: its restaurants are on other "
                 "partitions now; set the other topics' counts, then start again"
             )
-        by_group = partition.topic == self._settings.topics.by_group
+        names = self._settings.topics
+        if partition.topic == names.requests:
+            assigned = Assigned(partition, generation, count, Keeps.NOTHING)
+            ground = replace(self._ground, commit_interval=0.0)  # replies are waited for
+            return Worker(assigned, ground, MemoryStore, self._requests)
+        by_group = partition.topic == names.by_group
         make = self._groups if by_group else self._reviews
-        assigned = Assigned(partition, generation, count, keeps_table=by_group)
+        assigned = Assigned(partition, generation, count, Keeps.TABLE if by_group else Keeps.STATE)
         return Worker(assigned, self._ground, lambda: self._store(partition), make)
 
     def _store(self, partition: Partition) -> Store:
@@ -186,11 +196,19 @@ class _Lanes:
             min_reviews=jobs.summary_min_reviews,
             min_tokens=jobs.summary_min_tokens,
             max_age=jobs.summary_max_age_seconds,
-            language=None if jobs.output_language == "auto" else jobs.output_language,
+            language=_language(self._settings),
             prompt_tokens=self._settings.batches.max_tokens_per_batch // PROMPT_SHARE,
             retry=_job_policy(self._settings),
         )
         return Reviews(worker, shared, store, Summaries(worker, shared, store, rules), self._keys)
+
+    def _requests(self, worker: Worker, _: Store) -> Workload:
+        rules = RequestRules(
+            language=_language(self._settings),
+            prompt_tokens=self._settings.batches.max_tokens_per_batch // PROMPT_SHARE,
+            prompt_share=PROMPT_SHARE,
+        )
+        return Requests(worker, self._ground.shared, rules)
 
     def _groups(self, worker: Worker, store: Store) -> Workload:
         jobs = self._settings.jobs
@@ -199,14 +217,24 @@ class _Lanes:
         return Groups(worker, self._ground.shared, store, rules)
 
 
+def _language(settings: Settings) -> Language | None:
+    """None: the reviews' majority."""
+    chosen = settings.jobs.output_language
+    return None if chosen == "auto" else chosen
+
+
 def _publishers(settings: Settings, source: Source, changelog: Changelog) -> Publishers:
+    """The requests' lanes are at least once, whatever the others are: a reader drops a reply that comes again."""
     names, group = settings.topics, settings.delivery.kafka_group_id
     results = names.sentiment, names.totals, names.summary, names.strength, names.by_group, names.dlq
     states = state_topic(group, names.reviews), state_topic(group, names.by_group)
     to = Destination(settings.kafka, group, results + states)
-    if settings.delivery.delivery == "exactly_once":
-        return ExactlyOncePublishers(to, source, changelog)
-    return AtLeastOncePublishers(to, source)
+    replies = names.replies, names.dlq
+    stateless = frozenset({names.requests})
+    if settings.delivery.delivery == "at_least_once":
+        return AtLeastOncePublishers(replace(to, topics=(*to.topics, names.replies)), source, stateless)
+    requests = AtLeastOncePublishers(replace(to, topics=replies), source, stateless)
+    return PublishersByTopic(ExactlyOncePublishers(to, source, changelog), {names.requests: requests})
 
 
 def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: Hooks) -> Shared:

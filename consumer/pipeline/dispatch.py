@@ -87,10 +87,9 @@ class Dispatcher:
         self._new.append(ask)
         self._prepare_wake.set()
 
-    @property
-    def waiting_tokens(self) -> int:
-        """Tokens of records that wait for a batch."""
-        return self._batcher.fresh_tokens
+    def waiting_tokens(self, topic: str) -> int:
+        """Tokens of a topic's records that wait for a batch."""
+        return self._batcher.tokens_of(topic)
 
     @property
     def refusal(self) -> str:
@@ -157,7 +156,7 @@ class Dispatcher:
     def _pack(self, ask: Ask, batcher: Batcher[Ask]) -> None:
         if (its := ask.prepared) is None or ask.owner.closed:
             return
-        item = Item(ask, ask.restaurant, ask.rank, its.own_tokens, its.prefix, its.prefix_tokens, ask.budget)
+        item = Item(ask, ask.restaurant, ask.rank, its.own_tokens, its.prefix, its.prefix_tokens, ask.budget, ask.feed)
         try:
             batcher.add(item, self._clock())
         except ValueError as error:  # heavier than a batch may be: the engine did not keep its contract

@@ -178,6 +178,7 @@ class Reviews:
                 lambda fault, attempts: self._failed(record, event, fault, attempts),
                 name=outputs.ce_id_of_record(record, "sentiment"),
                 deadline=self._shared.on_clock(event.deadline),
+                feed=record.topic,
             )
         )
 

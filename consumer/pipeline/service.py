@@ -187,12 +187,15 @@ class Service:
             worker.offered()
 
     def _press(self) -> None:
-        open_lanes = {p: w.fill() for p, w in self.workers.items() if w.reading and not w.closed}
+        """Topic by topic: a backlog of reviews that waits for the engine must not keep requests out."""
         paused = self._source.paused()
-        todo = decide(self._marks, open_lanes, paused, self._dispatcher.waiting_tokens)
-        self._source.pause(tuple(todo.pause))
-        self._source.resume(tuple(todo.resume))
-        self._hooks(Event(What.PAUSED, count=len((paused | todo.pause) - todo.resume)))
+        fills = {p: w.fill() for p, w in self.workers.items() if w.reading and not w.closed}
+        for topic in {partition.topic for partition in fills}:
+            lanes = {p: fill for p, fill in fills.items() if p.topic == topic}
+            todo = decide(self._marks, lanes, paused, self._dispatcher.waiting_tokens(topic))
+            self._source.pause(tuple(todo.pause))
+            self._source.resume(tuple(todo.resume))
+        self._hooks(Event(What.PAUSED, count=len(self._source.paused())))
 
     def _report(self) -> None:
         self._health.polled()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, TypeVar
 
 from consumer.errors import ConfigError, Fenced, LaneRefused, RetryLater
@@ -15,7 +16,7 @@ from consumer.pipeline.workload import Shared, Staged, Workload
 from consumer.stream.backpressure import LaneFill
 from consumer.stream.changelog import Entry, collect, mark_entry
 from consumer.stream.lane import Lane, Offer, Prefix
-from consumer.stream.place import LaneMark, Origin, Place, Standing, where_to_start
+from consumer.stream.place import LaneMark, Origin, Place, Standing, Start, where_to_start
 from consumer.stream.record import Partition, Record, size_of
 from consumer.stream.state import Store
 
@@ -46,6 +47,17 @@ class Ground:
     """What a person decided about lanes whose state and offset disagree."""
 
 
+class Keeps(Enum):
+    """What a lane keeps of its records."""
+
+    STATE = auto()
+    """State in a changelog, committed with every offset."""
+    TABLE = auto()
+    """The same, and the topic itself is a table, read anew from its beginning to the committed offset."""
+    NOTHING = auto()
+    """Its outputs are all that becomes of a record: the committed offset alone says where to go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assigned:
     """One assignment of one partition."""
@@ -55,8 +67,7 @@ class Assigned:
     """Of the group."""
     partitions: int
     """Partition count of the topic."""
-    keeps_table: bool
-    """The topic itself is the lane's state, read anew from its beginning to the committed offset."""
+    keeps: Keeps
 
 
 class Worker:
@@ -119,7 +130,7 @@ class Worker:
             return records[0].offset
         for record in records:
             if record.offset < lane.committed:
-                if self._assigned.keeps_table and not self.restored:
+                if self._assigned.keeps is Keeps.TABLE and not self.restored:
                     workload.restore(record)
                 continue
             offer = lane.offer(record.offset, size_of(record))
@@ -173,25 +184,31 @@ class Worker:
         self._store = await asyncio.to_thread(self._open_store)
         beginning = await self._patiently(lambda: self._source.beginning(self.partition))
         committed = await self._patiently(lambda: self._source.committed(self.partition))
-        await self._patiently(self._restore)
-        place = self.store.place
-        start = where_to_start(
-            Standing(*self.partition, self._assigned.partitions, beginning, committed, place.mark), self._ground.origin
-        )
-        if committed is None and place.mark is not None and self._shared.delivery == "at_least_once":
-            # before the second commit of its state; not before the first: an offset without state would be refused
-            await self._patiently(lambda: self._source.commit(self.partition, start.offset))
+        stateless = self._assigned.keeps is Keeps.NOTHING
+        start = Start(max(committed or 0, beginning), 0) if stateless else await self._restored(beginning, committed)
         self._state_offset = start.state_offset
         self._workload = self._make_workload(self, self.store)
         self.lane = Lane(start.offset, self._shared.limits.max_records, self._shared.limits.max_bytes)
-        self._source.seek(self.partition, beginning if self._assigned.keeps_table else start.offset)
+        is_table = self._assigned.keeps is Keeps.TABLE
+        self._source.seek(self.partition, beginning if is_table else start.offset)
         self.reading = True
         self._source.resume([self.partition])
-        if self._assigned.keeps_table:
+        if is_table:
             await self._until_table_is_read(start.offset)
         self.restored = True
         self._hooks(self._event(What.OPENED, count=start.offset))
         return self.lane, self._workload
+
+    async def _restored(self, beginning: int, committed: int | None) -> Start:
+        """Restore the state, and say where to go on with it. Raises LaneRefused, ConfigError."""
+        await self._patiently(self._restore)
+        mark = self.store.place.mark
+        standing = Standing(*self.partition, self._assigned.partitions, beginning, committed, mark)
+        start = where_to_start(standing, self._ground.origin)
+        if committed is None and mark is not None and self._shared.delivery == "at_least_once":
+            # before the second commit of its state; not before the first: an offset without state would be refused
+            await self._patiently(lambda: self._source.commit(self.partition, start.offset))
+        return start
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until it works; a revocation cancels this task."""
@@ -305,7 +322,8 @@ class Worker:
     async def _written(self, staged: Staged, mark: LaneMark, refused: dict[object, str]) -> int | None:
         """Commit exactly this, however often it takes. None where Kafka refuses some of it: see `refused` then."""
         place = self.store.place
-        write = Write(staged.outputs, (*staged.entries, mark_entry(mark)), mark.offset, mark.sequence, place.position)
+        entries = () if self._assigned.keeps is Keeps.NOTHING else (*staged.entries, mark_entry(mark))
+        write = Write(staged.outputs, entries, mark.offset, mark.sequence, place.position)
         while True:
             outcome = await self._publisher.commit(write)
             if outcome.commit is Commit.COMMITTED:

@@ -12,7 +12,7 @@ Every operation takes constant time an item, amortised over its at most four cla
 dictionaries, so an item leaves from the middle of one at no cost, and an emptied queue goes with its restaurant.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -88,14 +88,15 @@ class Batcher(Generic[T]):
     wait and the oldest of all has waited `linger`, or when the oldest has waited `linger_max`. A caller that takes
     until it gets None, whenever `next_due` has come, leaves nothing waiting beyond `linger_max`.
 
-    Nothing here bounds what waits: backpressure does, by `fresh_tokens`.
+    Nothing here bounds what waits: backpressure does, by `tokens_of`.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
         self._turns = {rank: _Turns[T]() for rank in Rank}  # most urgent first, as Rank is
         self._waiting: OrderedDict[Item[T], _Turns[T]] = OrderedDict()  # oldest first, each with where it waits now
-        self._weight, self._fresh, self._budgets = Weight(), Weight(), Budgets()
+        self._weight, self._budgets = Weight(), Budgets()
+        self._by_feed: defaultdict[str, Weight] = defaultdict(Weight)  # as many as there are input topics
 
     def __len__(self) -> int:
         """Items that wait."""
@@ -111,10 +112,9 @@ class Batcher(Generic[T]):
         """Tokens that wait: the own tokens of all, and each distinct prefix once."""
         return self._weight.tokens
 
-    @property
-    def fresh_tokens(self) -> int:
-        """The same, of records alone: jobs are bounded by those who owe them, and never keep a record out."""
-        return self._fresh.tokens
+    def tokens_of(self, feed: str) -> int:
+        """The same, of one topic's records alone: neither jobs nor another topic's flood keep a record out."""
+        return self._by_feed[feed].tokens
 
     def add(self, item: Item[T], now: float) -> None:
         """Let an item wait for its turn.
@@ -135,8 +135,7 @@ class Batcher(Generic[T]):
         turns.enter(item, now)
         self._waiting[item] = turns
         self._weight.add(item)
-        if item.rank is not Rank.JOB:
-            self._fresh.add(item)
+        self._by_feed[item.feed].add(item)
         self._budgets.add(item.budget)
 
     def withdraw(self, item: Item[T]) -> bool:
@@ -146,8 +145,7 @@ class Batcher(Generic[T]):
             return False
         turns.leave(item)
         self._weight.remove(item)
-        if item.rank is not Rank.JOB:
-            self._fresh.remove(item)
+        self._by_feed[item.feed].remove(item)
         self._budgets.remove(item.budget)
         return True
 

@@ -39,7 +39,7 @@ class Item(Generic[T]):
 
     payload: T
     restaurant: str
-    """Turns are taken by restaurant."""
+    """Turns are taken by restaurant; of what a call asks for, by call."""
     rank: Rank
     own_tokens: int
     """Tokens it weighs by itself: prompt without the shared prefix, plus the output it may produce."""
@@ -48,6 +48,8 @@ class Item(Generic[T]):
     """Paid once a batch for each different prefix."""
     budget: int | None = None
     """Tokens that a batch with it may have; None: as many as any batch."""
+    feed: str = ""
+    """The topic whose partitions pause while too much of it waits; none for a job, which those who owe it bound."""
     enqueued_at: float = 0.0
     """Seconds on the caller's clock; set by the batcher."""
 

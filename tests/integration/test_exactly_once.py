@@ -503,5 +503,9 @@ async def test_a_static_member_that_restarts_costs_the_others_no_rebalance(world
 def two_had(one: Assembly, world: World) -> set[Partition]:
     """The partitions that are not the first member's."""
     names = world.settings.topics
-    every = {Partition(topic, n) for topic in (names.reviews, names.by_group) for n in range(world.partitions)}
+    every = {
+        Partition(topic, n)
+        for topic in (names.reviews, names.by_group, names.requests)
+        for n in range(world.partitions)
+    }
     return every - set(one.service.workers)

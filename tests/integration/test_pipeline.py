@@ -169,7 +169,7 @@ async def test_a_second_member_takes_its_share(world: World) -> None:
             results, letters = await world.until_answered(sent + more)
             names = world.settings.topics
             shares = [Counter(p.topic for p in member.service.workers) for member in (one, two)]
-            assert shares == [{names.reviews: 2, names.by_group: 2}] * 2
+            assert shares == [{names.reviews: 2, names.by_group: 2, names.requests: 2}] * 2
             assert not set(one.service.workers) & set(two.service.workers)
     assert set(Counter(r.review_id for r in results)) == set(range(3000))
     assert second.asked

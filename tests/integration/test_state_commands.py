@@ -267,7 +267,7 @@ async def test_a_member_that_comes_meanwhile_keeps_its_lane(world: World) -> Non
     plan = resetting.planned(lane, 2, await resetting_standing(world.settings, lane, values), values, "beginning")
     assert plan is not None
     async with world.running(ScriptedEngine()) as member:
-        await until(lambda: len(member.service.workers) == 4)
+        await until(lambda: len(member.service.workers) == 6)
         with pytest.raises(Exception, match="has 1 members"):
             await resetting.reset(world.settings, plan, values, lambda _: None)
     values.close()

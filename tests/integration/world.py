@@ -89,7 +89,7 @@ class World:
     def member(self, engine: Engine, origin: Origin | None = None) -> Assembly:
         """One member of the group, not started."""
         names = self.settings.topics
-        counts = {names.reviews: self.partitions, names.by_group: self.partitions}
+        counts = dict.fromkeys((names.reviews, names.by_group, names.requests), self.partitions)
         settings = self.settings.model_copy(update={"kafka": self._login or self.settings.kafka})
         return assemble(settings, engine, CollectorRegistry(), counts, origin)
 

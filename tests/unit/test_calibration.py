@@ -245,7 +245,7 @@ def test_the_service_refuses_a_calibration_at_its_start(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     calibration_file.save(path, MADE)
     settings = load()
-    counts = {settings.topics.reviews: 4, settings.topics.by_group: 4}
+    counts = {settings.topics.reviews: 4, settings.topics.by_group: 4, settings.topics.requests: 4}
     changed = settings.engine.model_copy(update={"calibration_file": path})
     with pytest.raises(ConfigError, match="model 'm/1', and this is 'char-ngram-linear"):
         assemble(settings.model_copy(update={"engine": changed}), LocalEngine(), CollectorRegistry(), counts)

@@ -1,5 +1,6 @@
 """The README keeps up with what it describes."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from typer.testing import CliRunner
 
 from consumer.cli import app
 from consumer.settings import entries, load
+from producer.gateway.app import ENDPOINTS
+from producer.settings import gateway_table
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -21,6 +24,20 @@ def test_the_table_of_settings_is_the_generated_one(monkeypatch: pytest.MonkeyPa
     shown = re.search(r"config --markdown` -->\n(.*)\n<!-- end of settings", README, re.DOTALL)
     assert shown
     assert shown[1].strip() == made
+
+
+def test_the_table_of_the_gateways_settings_is_the_generated_one() -> None:
+    """Run `review-producer gateway --markdown` and put its output between the two marks."""
+    shown = re.search(r"gateway --markdown` -->\n(.*)\n<!-- end of gateway settings", README, re.DOTALL)
+    assert shown
+    assert shown[1] == gateway_table()
+
+
+def test_the_bodies_are_the_examples_that_the_gateway_is_tested_with() -> None:
+    """Word for word, each for its path."""
+    shown = re.findall(r"curl -s localhost:8000(\S+) [^\n]+ -d '\n +(\{[^\n]+)'", README)
+    expected = {endpoint.path: endpoint.example for endpoint in ENDPOINTS}
+    assert {path: json.loads(body) for path, body in shown} == expected
 
 
 @pytest.mark.parametrize(

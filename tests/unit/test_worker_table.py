@@ -4,7 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from consumer.pipeline.worker import Assigned, Worker
+from consumer.pipeline.worker import Assigned, Keeps, Worker
 from consumer.store.memory import MemoryStore
 from consumer.stream.record import Partition
 
@@ -27,7 +27,7 @@ def _worker(source: Polling) -> Worker:
     ground: Any = SimpleNamespace(
         source=source, shared=shared, publishers=SimpleNamespace(publisher=lambda _lane, _generation: None)
     )
-    assigned = Assigned(Partition("by-group", 0), 1, 1, keeps_table=True)
+    assigned = Assigned(Partition("by-group", 0), 1, 1, keeps=Keeps.TABLE)
     made: Any = lambda _worker, _store: None  # noqa: E731 - never called here
     return Worker(assigned, ground, MemoryStore, made)
 
