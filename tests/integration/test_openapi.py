@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -18,12 +19,14 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from consumer.engines.local.engine import LocalEngine
 from deploy.kafka.sources import Kafka
 from producer.gateway import examples
 from schemas.topics import TopicNames
 from tests.integration.gateways import TOPICS, serving
 from tests.integration.http_client import call
 from tests.integration.responder import Responder
+from tests.integration.world import World, until
 from tests.kafka_broker import create_topic
 
 EXAMPLES = 25
@@ -37,21 +40,16 @@ CHECKS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def port(kafka: Kafka) -> Iterator[int]:
-    """A gateway with a responder behind it, on a loop of its own: schemathesis blocks."""
+@pytest.fixture(scope="module", params=["responder", "consumer"])
+def port(kafka: Kafka, request: pytest.FixtureRequest) -> Iterator[int]:
+    """A gateway, with a responder or the real consumer behind it, on a loop of its own: schemathesis blocks."""
     started: asyncio.Queue[int] = asyncio.Queue()
     loop = asyncio.new_event_loop()
     leave = asyncio.Event()
 
     async def serve() -> None:
-        names = TopicNames.model_validate({name: f"openapi-{id(loop)}.{name}" for name in TOPICS})
-        for name in TOPICS:
-            await create_topic(kafka.bootstrap_servers, getattr(names, name), 2, {})
-        async with (
-            Responder(kafka.bootstrap_servers, names).answering(),
-            serving(kafka.bootstrap_servers, names) as gateway,
-        ):
+        behind = _responder if request.param == "responder" else _consumer
+        async with behind(kafka, f"openapi-{id(loop)}.") as names, serving(kafka.bootstrap_servers, names) as gateway:
             started.put_nowait(gateway.port)
             await leave.wait()
 
@@ -63,6 +61,24 @@ def port(kafka: Kafka) -> Iterator[int]:
         loop.call_soon_threadsafe(leave.set)
         thread.join()
         loop.close()
+
+
+@asynccontextmanager
+async def _responder(kafka: Kafka, prefix: str) -> AsyncIterator[TopicNames]:
+    names = TopicNames.model_validate({name: f"{prefix}{name}" for name in TOPICS})
+    for name in TOPICS:
+        await create_topic(kafka.bootstrap_servers, getattr(names, name), 2, {})
+    async with Responder(kafka.bootstrap_servers, names).answering():
+        yield names
+
+
+@asynccontextmanager
+async def _consumer(kafka: Kafka, prefix: str) -> AsyncIterator[TopicNames]:
+    world = World(kafka.bootstrap_servers, prefix, partitions=2)
+    await world.create()
+    async with world.running(LocalEngine()) as member:
+        await until(lambda: bool(member.service.workers) and all(w.restored for w in member.service.workers.values()))
+        yield world.settings.topics
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,14 @@
 """Batch requests through the real consumer on a real broker, asked for by the client and over HTTP."""
 
 import asyncio
+import gc
 import json
+import re
+import signal
+import socket
+import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,9 +16,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from consumer.analysis.task import Kind, Task
-from consumer.engines.contract import Answer, Fault
+from consumer.engines.contract import Answer, Deliver, Fault, Prepared
 from consumer.engines.local.engine import LocalEngine
 from consumer.errors import DeadLetter
+from consumer.pipeline.requests.in_flight import InFlight
 from deploy.kafka.sources import Kafka
 from producer.asking import Ask, Limits
 from producer.client import AnalysisClient
@@ -23,8 +29,9 @@ from schemas.codec import decode, encode
 from schemas.events import AnalysisRequest
 from schemas.results import AnalysisReply
 from tests.integration.gateways import Gateway, serving
-from tests.integration.http_client import events
+from tests.integration.http_client import call, connected, events, head
 from tests.integration.scripted import ScriptedEngine, review
+from tests.integration.test_command import environment
 from tests.integration.world import PATIENCE, World, until
 
 SENTIMENT = "/api/v1/sentiment/analyze/batch"
@@ -304,3 +311,120 @@ async def test_events_over_http(world: World) -> None:
     found = events(done.body)
     assert sorted(int(event["id"]) for event in found[:-1]) == list(range(10))
     assert json.loads(found[-1]["data"]) == {"count": 10, "failed_count": 0}
+
+
+class Holding(ScriptedEngine):
+    """Keeps what says so until the test lets go; answers everything else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = asyncio.Event()
+        self.held = 0
+
+    async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
+        """Answer what is free at once."""
+        later = [index for index, prepared in enumerate(batch) if "held" in "".join(prepared.task.reviews)]
+        free = [index for index in range(len(batch)) if index not in later]
+        await super().run([batch[index] for index in free], lambda at, said: deliver(free[at], said))
+        self.held += len(later)
+        if later:
+            await self.let_go.wait()
+            await super().run([batch[index] for index in later], lambda at, said: deliver(later[at], said))
+
+
+async def test_good_calls_wait_for_no_bad_client(world: World) -> None:
+    """While clients dawdle, hang up, babble, or take nothing of their reply, 200 others are served; nothing is left."""
+    engine = Holding()
+    async with world.running(engine) as member, gateway_to(world, body_timeout_seconds=60) as gateway:
+        await gateway.post(SENTIMENT, _body("warm"))
+        before = len(asyncio.all_tasks())
+        async with AsyncExitStack() as stack:
+            for number in range(10):
+                await _dawdle(gateway, stack)
+                await _ask_and_wait(gateway, stack, f"held {number}", Accept="text/event-stream")
+                await _ask_and_wait(gateway, stack, f"held too {number}")
+            await until(lambda: engine.held == 20)
+            good = [gateway.post(SENTIMENT, _body(f"good {number}")) for number in range(200)]
+            babble = [gateway.post(SENTIMENT, b"{" * 100) for _ in range(20)]
+            done = await asyncio.gather(*good, *babble)
+            assert [reply.status for reply in done] == [200] * 200 + [422] * 20
+            assert gateway.parts.client.open_requests == 20
+        await until(lambda: not gateway.parts.room.requests and not gateway.parts.client.open_requests)
+        engine.let_go.set()
+        await until(lambda: all(worker.fill().records == 0 for worker in member.service.workers.values()))
+        await until(lambda: len(asyncio.all_tasks()) <= before)
+        assert gateway.parts.room.bytes == gateway.parts.client.open_restaurants == 0
+        gc.collect()
+        assert not [one for one in gc.get_objects() if isinstance(one, InFlight)]
+
+
+def _body(text: str) -> dict[str, Any]:
+    return {"restaurants": [{"restaurant_id": 1, "reviews": [{"content": text}]}]}
+
+
+async def _dawdle(gateway: Gateway, stack: AsyncExitStack) -> None:
+    """Begin a body and never end it."""
+    _, writer = await stack.enter_async_context(connected(gateway.port))
+    writer.write(head("POST", SENTIMENT, {"Content-Length": "1000"}) + b"{")
+
+
+async def _ask_and_wait(gateway: Gateway, stack: AsyncExitStack, text: str, **headers: str) -> None:
+    """Ask for what is not answered, read nothing, and hang up at the end."""
+    content = json.dumps(_body(text)).encode()
+    _, writer = await stack.enter_async_context(connected(gateway.port))
+    writer.write(head("POST", SENTIMENT, {"Content-Length": str(len(content)), **headers}) + content)
+
+
+@asynccontextmanager
+async def process(world: World, number: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """`review-consumer run` as a member of the world's group, and the port of its metrics; killed at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = world.settings
+    variables = {f"TOPIC_{name}".upper(): topic for name, topic in settings.topics.model_dump().items()}
+    variables |= {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",
+        "KAFKA_GROUP_ID": settings.delivery.kafka_group_id,
+        "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+        "METRICS_PORT": str(port),
+        "STATE_DIR": str(settings.service.state_dir / str(number)),
+        "VLLM_MAX_CONCURRENT_BATCHES": "1",
+        "VLLM_MAX_BATCH_SIZE": "10",
+    }
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "consumer.cli", "run", env=environment(**variables), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield started, port
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
+
+
+async def test_a_process_that_is_killed_in_the_middle(world: World) -> None:
+    """SIGKILL while its restaurants are at work: the other member answers them, and nobody sees a repeat."""
+    topic = world.settings.topics.requests
+    async with process(world, 1) as (doomed, one), process(world, 2) as (_, two), asking(world) as client:
+        async with asyncio.timeout(PATIENCE):
+            while [await _lanes(port, topic) for port in (one, two)] != [2, 2]:
+                await asyncio.sleep(0.2)
+        seen = []
+        async for answer in client.stream_sentiment(restaurants(300, reviews=10)):
+            assert answer.error is None
+            seen.append(answer.index)
+            if len(seen) == 20:
+                doomed.kill()
+        assert await doomed.wait() == -signal.SIGKILL
+    assert sorted(seen) == list(range(300))
+
+
+async def _lanes(port: int, topic: str) -> int:
+    """How many lanes of a topic the member on this port works on."""
+    try:
+        found = (await call(port, "GET", "/metrics")).body.decode()
+    except OSError:
+        return 0
+    counts = re.findall(rf'^review_consumer_lanes{{topic="{re.escape(topic)}"}} (\S+)$', found, re.MULTILINE)
+    return sum(int(float(count)) for count in counts)
