@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 from consumer.errors import ConfigError, Fenced, LaneRefused, RetryLater
 from consumer.hooks.events import Event, What
-from consumer.kafka.changelog import Changelog, Discontinued
+from consumer.kafka.changelog import Changelog
 from consumer.kafka.publisher import Commit, Outcome, Publisher, Publishers, Write
 from consumer.kafka.source import Source
+from consumer.pipeline.restoring import Restoring
 from consumer.pipeline.workload import Shared, Staged, Workload
 from consumer.stream.backpressure import LaneFill
-from consumer.stream.changelog import Entry, collect, mark_entry
+from consumer.stream.changelog import Entry, mark_entry
 from consumer.stream.lane import Lane, Offer, Prefix
 from consumer.stream.place import LaneMark, Origin, Place, Standing, Start, where_to_start
 from consumer.stream.record import Partition, Record, size_of
@@ -103,7 +104,6 @@ class Worker:
         self._workload: Workload | None = None
         self._state_offset = 0
         self._offers = 0
-        self._restored_records = 0
 
     def fill(self) -> LaneFill:
         """What is in flight."""
@@ -220,35 +220,7 @@ class Worker:
                 await asyncio.sleep(OPEN_RETRY_SECONDS)
 
     async def _restore(self) -> None:
-        """Read the changelog into the store, from where that stands. Its end is told, whatever that is."""
-        started, self._restored_records = self._clock(), 0
-        try:
-            await self._read_changelog()
-        finally:
-            seconds = self._clock() - started
-            self._hooks(self._event(What.RESTORED, count=self._restored_records, seconds=seconds))
-
-    async def _read_changelog(self) -> None:
-        """What the store stands on must go on in the changelog: commits are numbered over all owners."""
-        known = self.store.place
-
-        def take(records: Sequence[Entry], position: int, end: int) -> None:
-            self._take_state(records, position, end)
-            if self.store.place.sequence < known.sequence:
-                raise Discontinued(f"it has commit {self.store.place.sequence}, the local state {known.sequence}")
-
-        try:
-            await self._ground.changelog.read(self.partition, known.position, take)
-        except Discontinued as error:
-            log.warning("the local state is thrown away", extra={**self.partition._asdict(), "error": str(error)})
-            self.store.clear()
-            await self._ground.changelog.read(self.partition, 0, self._take_state)
-
-    def _take_state(self, records: Sequence[Entry], position: int, end: int) -> None:
-        changes, mark = collect(records, self.store.place.mark)
-        self.store.apply(changes, Place(mark, position))
-        self._restored_records += len(records)
-        self._hooks(self._event(What.RESTORING, count=max(0, end - position)))
+        await Restoring(self.partition, self._ground.changelog, self.store, self._shared).run()
 
     async def _until_table_is_read(self, end: int) -> None:
         """Wait until the table has been read; offsets may be missing, so the position tells, not a record.
