@@ -83,6 +83,8 @@ class EngineSuite:
     budget = BUDGET
     """Of every prompt; a slow engine takes a smaller one."""
     restarts = 2
+    asked_again: Sequence[Task] = TASKS
+    """After each restart."""
     grounded = True
     """Small models cite numbers that are not there: those claims are dropped by the parser, and counted."""
     long_task = Task(Kind.SUMMARY, "ko", REVIEWS[:3], CLAIMS)
@@ -232,7 +234,7 @@ class EngineSuite:
             await engine.run(batch, delivered)
             (answer,) = delivered.answers()
             assert read_sentiment(answer).label == "positive"
-            for task, answer in zip(TASKS, await self.ask(engine, TASKS), strict=True):
+            for task, answer in zip(self.asked_again, await self.ask(engine, self.asked_again), strict=True):
                 check_form(task, answer, grounded=self.grounded)
 
 

@@ -11,7 +11,7 @@ from consumer.engines.contract import Answer, Engine
 from consumer.engines.openai.engine import OpenAIEngine, OpenAIRules
 from consumer.engines.openai.requests import Form, Labels
 from schemas.base import Sentiment
-from tests.contract.engine_suite import REVIEWS, EngineSuite, sentiment
+from tests.contract.engine_suite import REVIEWS, TASKS, EngineSuite, sentiment
 from tests.llm.conftest import BUDGET
 from tests.llm.server import MODEL, vllm_server
 
@@ -43,7 +43,7 @@ def made(url: str, tokenizer: Path | None = None) -> OpenAIEngine:
 class TestOpenAIEngine(EngineSuite):
     """Everything that every engine promises."""
 
-    budget, restarts = BUDGET, 1
+    budget, restarts, asked_again = BUDGET, 1, TASKS[:1]
     grounded = False
     long_task = Task(Kind.COMPARISON, "ko", claims=EngineSuite.long_task.claims)
 

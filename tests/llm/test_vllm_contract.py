@@ -5,14 +5,14 @@ import pytest
 from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Engine
 from consumer.engines.vllm.engine import VllmEngine, VllmRules
-from tests.contract.engine_suite import EngineSuite
+from tests.contract.engine_suite import TASKS, EngineSuite
 from tests.llm.conftest import BUDGET
 
 
 class TestVllmEngine(EngineSuite):
     """Everything that every engine promises."""
 
-    budget, restarts = BUDGET, 1
+    budget, restarts, asked_again = BUDGET, 1, TASKS[:1]
     grounded = False
     long_task = Task(Kind.COMPARISON, "ko", claims=EngineSuite.long_task.claims)
 
