@@ -57,6 +57,8 @@ from schemas.topics import state_topic
 WAITING_BATCHES = 4
 """Full engine loads of tokens that may wait for a batch before partitions pause: enough to choose by priority."""
 MAX_JOBS_PER_LANE = 32
+REPLY_INTERVAL_SECONDS = 0.02
+"""Between two commits of a requests lane: the first reply goes at once, those right behind it together."""
 PROMPT_SHARE = 4
 """A summary prompt's reviews get this part of a batch's tokens: instructions, the last summary and the answer need more
 than half of the default."""
@@ -180,7 +182,7 @@ class _Lanes:
         names = self._settings.topics
         if partition.topic == names.requests:
             assigned = Assigned(partition, generation, count, Keeps.NOTHING)
-            ground = replace(self._ground, commit_interval=0.0)  # replies are waited for
+            ground = replace(self._ground, commit_interval=REPLY_INTERVAL_SECONDS)
             return Worker(assigned, ground, MemoryStore, self._requests)
         by_group = partition.topic == names.by_group
         make = self._groups if by_group else self._reviews

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
 """While something waits for room: the engine's load may have changed though nothing was answered."""
-PREPARE_CHUNK = 256
+PREPARE_CHUNK = 64
 """Tasks tokenised in one go: enough to be worth the thread, few enough that a batch can leave meanwhile."""
 
 

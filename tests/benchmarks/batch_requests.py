@@ -1,8 +1,9 @@
 """Many restaurants in one call against as many calls of one, against a gateway that runs (`make serve`).
 
     python -m tests.benchmarks.batch_requests [--url http://localhost:8000] [--restaurants 100] [--reviews 20]
+        [--kind sentiment|summary|strength]
 
-Prints for sentiment: seconds of one call, of as many calls of one restaurant (so many at once as --at-once says, and
+Prints: seconds of one call, of as many calls of one restaurant (so many at once as --at-once says, and
 one after another), when the first and the last event of the streamed call came, and how many restaurants failed. The
 order of the measurements is turned round in every second round.
 """
@@ -16,34 +17,45 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
-PATH = "/api/v1/sentiment/analyze/batch"
+PATHS = {
+    "sentiment": "/api/v1/sentiment/analyze/batch",
+    "summary": "/api/v1/llm/summarize/batch",
+    "strength": "/api/v1/llm/extract/strengths/batch",
+}
 TEXTS = ("음식이 맛있네요!", "서비스가 아쉽네요", "가격이 합리적이에요!", "한 시간 기다렸어요", "분위기가 좋아요")
 
 
-def restaurants(count: int, reviews: int, run: str) -> list[dict[str, Any]]:
+def restaurants(kind: str, count: int, reviews: int, run: str) -> list[dict[str, Any]]:
     """Restaurants whose reviews no earlier run has asked for: an answer must not come from a cache."""
-    return [
-        {
-            "restaurant_id": f"{run}-{number}",
-            "reviews": [{"content": f"{TEXTS[n % len(TEXTS)]} ({run}, {number}, {n})"} for n in range(reviews)],
-        }
-        for number in range(count)
-    ]
+    return [_restaurant(kind, f"{run}-{number}", reviews) for number in range(count)]
+
+
+def _restaurant(kind: str, name: str, reviews: int) -> dict[str, Any]:
+    """The reviews in one list, or half of them in each of two."""
+    texts = [{"content": f"{TEXTS[n % len(TEXTS)]} ({name}, {n})"} for n in range(reviews)]
+    one, other = texts[::2], texts[1::2]
+    match kind:
+        case "sentiment":
+            return {"restaurant_id": name, "reviews": texts}
+        case "summary":
+            return {"restaurant_id": name, "positive_reviews": one, "negative_reviews": other}
+        case _:
+            return {"target_restaurant_id": name, "target_reviews": one, "comparison_reviews": other}
 
 
 class Caller:
     """Calls the gateway over connections of its own."""
 
-    def __init__(self, url: str) -> None:
-        found = urlsplit(url)
+    def __init__(self, url: str, kind: str) -> None:
+        found, self._path = urlsplit(url), PATHS[kind]
         self._host, self._port = found.hostname or "localhost", found.port or 80
 
     async def call(self, items: Sequence[dict[str, Any]], *, stream: bool = False) -> tuple[float, float, int]:
         """Seconds until the answer's first byte and until its end, and how many failed. Not 200: RuntimeError."""
         body = json.dumps({"restaurants": items, "max_tokens_per_batch": 4000}).encode()
         accept = "text/event-stream" if stream else "application/json"
-        lines = (f"POST {PATH} HTTP/1.1", f"Host: {self._host}", "Connection: close", "Content-Type: application/json",
-                 f"Accept: {accept}", f"Content-Length: {len(body)}", "", "")  # fmt: skip
+        lines = (f"POST {self._path} HTTP/1.1", f"Host: {self._host}", "Connection: close", f"Accept: {accept}",
+                 "Content-Type: application/json", f"Content-Length: {len(body)}", "", "")  # fmt: skip
         started = time.perf_counter()
         reader, writer = await asyncio.open_connection(self._host, self._port, limit=2**24)
         writer.write("\r\n".join(lines).encode() + body)
@@ -77,8 +89,12 @@ async def timed(work: Awaitable[Any]) -> tuple[float, Any]:
 
 async def measure(options: argparse.Namespace) -> None:
     """Run all rounds and print."""
-    caller, count, run = Caller(options.url), options.restaurants, f"{time.time():.0f}"
-    await caller.call(restaurants(1, 1, f"{run}-warm"))
+    caller, count, run = Caller(options.url, options.kind), options.restaurants, f"{time.time():.0f}"
+
+    def items(name: str) -> list[dict[str, Any]]:
+        return restaurants(options.kind, count, options.reviews, f"{run}-{name}")
+
+    await caller.call(items("warm")[:1])
     ways: dict[str, Callable[[list[dict[str, Any]]], Awaitable[Any]]] = {
         "one call": caller.call,
         f"{count} calls, {options.at_once} at once": lambda items: single(caller, items, options.at_once),
@@ -88,10 +104,10 @@ async def measure(options: argparse.Namespace) -> None:
     shares, failed = [], 0
     for number in range(options.rounds):
         for name in list(ways)[:: -1 if number % 2 else 1]:
-            took, found = await timed(ways[name](restaurants(count, options.reviews, f"{run}-{number}-{name}")))
+            took, found = await timed(ways[name](items(f"{number}-{name}")))
             seconds[name].append(took)
             failed += found[2] if isinstance(found, tuple) else found
-        first, last, more = await caller.call(restaurants(count, options.reviews, f"{run}-{number}-sse"), stream=True)
+        first, last, more = await caller.call(items(f"{number}-sse"), stream=True)
         shares.append((first, last))
         failed += more
     for name, found in seconds.items():
@@ -105,6 +121,7 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://localhost:8000")
+    parser.add_argument("--kind", choices=PATHS, default="sentiment")
     parser.add_argument("--restaurants", type=int, default=100)
     parser.add_argument("--reviews", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
