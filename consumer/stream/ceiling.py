@@ -66,6 +66,8 @@ class Ceiling:
         self._most, self._batch, self._rules = max_batches * batch_tokens, batch_tokens, rules
         self.tokens = min(rules.start_batches, max_batches) * batch_tokens
         """The ceiling."""
+        self._peak = 0
+        """Most tokens in flight since the last statement."""
         self._number: int | None = None
         self._preemptions = 0
         self._changed = float("-inf")
@@ -73,6 +75,7 @@ class Ceiling:
 
     def observe(self, now: float, reading: Reading) -> int:
         """Take in a reading; gives the ceiling. An engine that was started anew counts from the beginning."""
+        self._peak = max(self._peak, reading.tokens)
         if reading.number == self._number:
             return self.tokens
         known = self._number is not None
@@ -82,6 +85,7 @@ class Ceiling:
             self._shrink(now, reading.tokens)
         elif now >= self._changed + self._rules.hold_off:
             self._follow_queue(now, reading)
+        self._peak = reading.tokens
         return self.tokens
 
     def _shrink(self, now: float, in_flight: int) -> None:
@@ -94,7 +98,7 @@ class Ceiling:
 
     def _follow_queue(self, now: float, reading: Reading) -> None:
         excess = reading.waiting_tokens - max(reading.step_tokens, self._batch)  # no finer than what is admitted
-        used = reading.tokens > self.tokens - self._batch
+        used = self._peak > self.tokens - self._batch
         if excess > 0:
             self._set(now, min(self.tokens, reading.tokens - excess))
         elif used and not reading.waiting and reading.cache_usage <= self._rules.low_cache:

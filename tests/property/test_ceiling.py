@@ -78,6 +78,16 @@ def test_the_same_reading_is_no_news() -> None:
     assert [world.ceiling.observe(world.now + after, again) for after in (5, 10, 15)] == [3000] * 3
 
 
+def test_it_grows_where_one_step_takes_all_that_may_be_in_flight() -> None:
+    """At the reading nothing is left then, but it was."""
+    world = World()
+    for _ in range(3):
+        before = world.ceiling.tokens
+        same = replace(QUIET, number=world.number, tokens=before)
+        world.ceiling.observe(world.now, same)
+        assert world.read(tokens=0, running=0) == before + BATCH
+
+
 @pytest.mark.parametrize("more", [{"waiting": 1}, {"tokens": 1000}, {"cache_usage": 0.8}])
 def test_it_grows_only_where_the_engine_could_use_more(more: dict[str, float]) -> None:
     """Not with something in its queue, not far below the ceiling, not with the cache filling up."""
