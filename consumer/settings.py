@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from consumer.errors import ConfigError
 from schemas.connection import KafkaConnection
 from schemas.topics import KeyPartitioner, TopicNames
 
+_USER_INFO = re.compile(r"(\w://)[^/@\s]+@")
+_SECRET_FIELD = re.compile(
+    r'("[^"]*(?:token|secret|password|api_key)[^"]*"\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|[^,}\s]+)', re.IGNORECASE
+)
 MEAN_OVER_REVIEWS = 50
 CHARACTERS_PER_TOKEN = 3.5
 
@@ -214,6 +219,29 @@ class Retries(BaseSettings):
         return self
 
 
+class Breaker(BaseSettings):
+    """When so many records fail by the service's own fault that it takes no more: variables `BREAKER_...`."""
+
+    model_config = SettingsConfigDict(env_prefix="BREAKER_", frozen=True, extra="ignore")
+
+    share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Above this share of failures (engine's, or refused results) no more records are taken; 1: never.",
+    )
+    window_records: int = Field(100, ge=5, le=100_000, description="The last records that the share is of.")
+    probe_seconds: float = Field(1, gt=0, le=3600, description="Pause before one record is tried as a probe.")
+    probe_max_seconds: float = Field(60, gt=0, le=86_400, description="Longest pause, while probes fail.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.probe_seconds > self.probe_max_seconds:
+            least, most = self.probe_seconds, self.probe_max_seconds
+            raise ValueError(f"BREAKER_PROBE_SECONDS={least} is above BREAKER_PROBE_MAX_SECONDS={most}")
+        return self
+
+
 class Jobs(BaseSettings):
     """When a restaurant's summary and strengths are made anew."""
 
@@ -275,6 +303,7 @@ class Settings(BaseModel):
     batches: Batches
     lanes: Lanes
     retries: Retries
+    breaker: Breaker
     jobs: Jobs
     service: Service
 
@@ -364,7 +393,7 @@ def _problem(section: type[BaseSettings], error: ErrorDetails) -> str:
     name = str(error["loc"][0])
     variable = _variable(section, name)
     secret = "Secret" in str(section.model_fields[name].annotation) if name in section.model_fields else True
-    shown = "(secret)" if secret else repr(os.environ.get(variable, error["input"]))
+    shown = "(secret)" if secret else repr(_without_secrets(str(os.environ.get(variable, error["input"]))))
     return f"{variable}={shown}: {error['msg']}"
 
 
@@ -386,5 +415,10 @@ def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return "********"
     if isinstance(value, dict):
-        return json.dumps(value) if value else ""
-    return str(value)
+        return _without_secrets(json.dumps(value)) if value else ""
+    return _without_secrets(str(value))
+
+
+def _without_secrets(text: str) -> str:
+    """Without the password of an address, and the values of JSON fields that are called like a secret."""
+    return _SECRET_FIELD.sub(r"\1********", _USER_INFO.sub(r"\1********@", text))

@@ -20,6 +20,15 @@ _LETTERS = "sentiment-letters"
 _LETTERS_VERSION = 1
 _CUT = "\n=====\n"
 _NONE: dict[Language, str] = {"ko": "(없음)", "en": "(none)"}
+_STRICT_JSON: dict[Language, str] = {
+    "ko": "다음 답은 위의 예와 똑같은 필드만 가진 짧은 JSON 한 줄이며, 다른 말은 쓰지 않습니다.",
+    "en": "The next answer is one short line of JSON with exactly the fields of the example, and nothing else.",
+}
+_STRICTER: dict[Kind, dict[Language, str]] = {
+    Kind.SENTIMENT: dict.fromkeys(("ko", "en"), "The next answer is exactly one of the three, and nothing else."),
+    **dict.fromkeys((Kind.SUMMARY, Kind.COMPARISON, Kind.STRENGTH), _STRICT_JSON),
+}
+"""Said right before the question when the last answer was invalid. Part of every version of the prompts."""
 _FENCES = str.maketrans("<>[]＜＞［］﹤﹥", "‹›()‹›()‹›")
 """A text with none of these can neither close its fence nor pass for a numbered line."""
 
@@ -68,7 +77,8 @@ def render(task: Task, *, letters: bool = False) -> Rendered:
         claims=_lines(_claim(task, n, claim) for n, claim in enumerate(task.claims, 1)) or _none(task),
         background=_fenced("background", task.background) if task.background else _none(task),
     )
-    return Rendered(name, version, shared, body)
+    stricter = f"\n{_STRICTER[task.kind][task.language]}\n" if task.strict else ""
+    return Rendered(name, version, shared, stricter + body)
 
 
 @lru_cache

@@ -60,3 +60,5 @@ class Task:
     claims: tuple[Claim, ...] = ()
     background: str = ""
     leanings: tuple[Polarity | None, ...] = ()
+    strict: bool = False
+    """Asked again, as the last answer was invalid: with a stricter instruction."""

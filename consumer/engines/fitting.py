@@ -59,7 +59,7 @@ class Fitter:
     def require_room(self, budget: int, setting: str) -> None:
         """Raise ConfigError where a kind of task finds no room at all; `setting`: what the budget was set by."""
         for kind, task in EMPTY.items():
-            prompt = self._voice.prompt(task)
+            prompt = self._voice.prompt(replace(task, strict=True))
             least = len(self._head(prompt)) + len(self._one(prompt.tail)) + self.answers[kind]
             for what, room in ((setting, budget), ("the model's context", self._context)):
                 if room < least:

@@ -75,6 +75,9 @@ class What(StrEnum):
     """It is stopped and started again."""
     ENGINE_UP = "engine_up"
     """It takes work."""
+    BREAKER = "breaker"
+    """Records are not taken any more (`count` 1), or again (0), as too many failed at `reason` (engine, publish);
+    `detail` says how many, and why the last."""
     SUSPECTS = "suspects"
     """`count` items may have killed the engine, and are kept apart."""
     WAITING = "waiting"

@@ -30,6 +30,7 @@ _LEVELS = {
     What.CACHE_DOWN: logging.WARNING,
     What.CACHE_UP: logging.INFO,
     What.DEAD_LETTER: logging.WARNING,
+    What.BREAKER: logging.ERROR,
     What.COMMIT_FAILED: logging.WARNING,
     What.JOB_FAILED: logging.WARNING,
     What.JOB_PARKED: logging.ERROR,
@@ -102,7 +103,7 @@ def log_listener(clock: Callable[[], float]) -> Callable[[Event], None]:
     def listen(event: Event) -> None:
         level = _LEVELS.get(event.what)
         if level is not None and log.isEnabledFor(level) and progress.is_worth_a_line(event):
-            log.log(level, event.what.replace("_", " "), extra=_said(event))
+            log.log(level, _line(event), extra=_said(event))
 
     return listen
 
@@ -127,6 +128,12 @@ class _Progress:
             return False
         self._said[lane] = now
         return True
+
+
+def _line(event: Event) -> str:
+    if event.what is What.BREAKER:
+        return "too many records fail: no more are taken" if event.count else "records are taken again"
+    return event.what.replace("_", " ")
 
 
 def _said(event: Event) -> dict[str, object]:

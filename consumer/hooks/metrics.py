@@ -68,6 +68,7 @@ class Metrics:
         self._up = gauge("engine_up", "1 while the engine takes work, else 0.")
         self._outages = counter("engine_outages_total", "Times the engine died or refused.", "reason")
         self._restarts = counter("engine_restarts_total", "Times the engine was started again.")
+        self._breaker = gauge("breaker_open", "1 while too many records fail for more to be taken, else 0.", "at")
         self._suspects = gauge("suspects", "Items the engine may have died of, kept apart from the others.")
         gauge("build_info", "The version that runs, as a label; the value is 1.", "version").labels(
             version("review-consumer")
@@ -104,6 +105,7 @@ class Metrics:
             What.ENGINE_DOWN: self._engine_down,
             What.ENGINE_RESTART: lambda _: self._restarts.inc(),
             What.ENGINE_UP: lambda _: self._up.set(1),
+            What.BREAKER: lambda e: self._breaker.labels(e.reason).set(e.count),
             What.SUSPECTS: lambda e: self._suspects.set(e.count),
             What.WAITING: lambda e: self._waiting.set(e.count),
         }

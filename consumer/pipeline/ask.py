@@ -40,4 +40,8 @@ class Ask:
     feed: str = ""
     """The topic whose record asks; none for a job."""
     attempts: int = 0
+    alone: bool = False
+    """It failed with nothing beside it, and took its batch's time along: it is tried alone again."""
+    opening: int = 0
+    """Number of the breaker's opening since which its attempts count."""
     prepared: Prepared | None = field(default=None, repr=False)

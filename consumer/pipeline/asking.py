@@ -9,6 +9,7 @@ from itertools import islice
 from consumer.analysis.task import Task
 from consumer.engines.contract import Answer, Engine, Fault, Prepared
 from consumer.errors import DeadLetter, EngineDown, RetryLater
+from consumer.hooks.bugs import log_bug
 from consumer.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -91,10 +92,10 @@ class _Asker:
             made = await self.engine.prepare([self.tasks[at] for at in places], self.limits.tokens)
         except EngineDown:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged without its words
             if len(places) > 1:
                 return [found for at in places for found in await self._prepared([at])]
-            log.exception("an item could not be prepared")
+            log_bug(log, "an item could not be prepared", error)
             self.take(places[0], Outcome(self.tasks[places[0]], DeadLetter("internal_error", type(error).__name__)))
             return []
         return list(zip(places, made, strict=True))
@@ -115,9 +116,9 @@ class _Asker:
             raise
         except TimeoutError:
             fault = RetryLater(f"no answer within {self.limits.timeout:g} s", "engine_timeout")
-        except Exception as error:
-            log.exception("the engine failed a batch")
-            fault = DeadLetter("engine_error", f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - logged without its words
+            log_bug(log, "the engine failed a batch", error)
+            fault = DeadLetter("engine_error", f"the engine raised {type(error).__name__}")
         for at, prepared in list(unanswered.items()):
             self.take(at, Outcome(prepared.task, fault))
 

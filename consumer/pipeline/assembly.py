@@ -28,6 +28,7 @@ from consumer.kafka.publisher import Destination, Publishers, PublishersByTopic
 from consumer.kafka.source import REBALANCE_MARGIN_SECONDS, Membership, Source
 from consumer.pipeline.dispatch import Dispatcher, DispatchRules
 from consumer.pipeline.groups import Groups, StrengthRules
+from consumer.pipeline.publish_gate import PublishGate
 from consumer.pipeline.quarantine import Quarantine
 from consumer.pipeline.regulator import Regulator
 from consumer.pipeline.requests.lane import Requests
@@ -45,6 +46,7 @@ from consumer.store.memory import MemoryStore
 from consumer.stream.admission import Admission
 from consumer.stream.backpressure import WaterMarks
 from consumer.stream.batcher import Batcher, BatchLimits
+from consumer.stream.breaker import BreakerRules
 from consumer.stream.ceiling import Ceiling, CeilingRules
 from consumer.stream.keys import KeyCheck
 from consumer.stream.members import Debounce
@@ -59,6 +61,8 @@ WAITING_BATCHES = 4
 MAX_JOBS_PER_LANE = 32
 REPLY_INTERVAL_SECONDS = 0.02
 """Between two commits of a requests lane: the first reply goes at once, those right behind it together."""
+BREAKER_LEAST = 5
+"""This part of the breaker's window is enough to decide by, at the start and after an opening."""
 PROMPT_SHARE = 4
 """A summary prompt's reviews get this part of a batch's tokens: instructions, the last summary and the answer need more
 than half of the default."""
@@ -138,7 +142,8 @@ def assemble(
     rules = RestartRules(settings.engine.engine_max_restarts, _retry_policy(settings))
     supervisor = Supervisor(engine, dispatcher, quarantine, rules, hooks, random=random.random)
     bounds = Bounds(settings.delivery.revoke_drain_seconds, settings.delivery.shutdown_timeout_seconds)
-    service = Service(supervisor, dispatcher, _marks(settings), health, hooks, bounds, directory=directory)
+    gate = PublishGate(_breaker_rules(settings), hooks, clock=time.monotonic, random=random.random)
+    service = Service(supervisor, dispatcher, _marks(settings), health, hooks, bounds, directory=directory, gate=gate)
     names = settings.topics
     source = Source(settings.kafka, _membership(settings), [names.reviews, names.by_group, names.requests], service)
     exactly_once = settings.delivery.delivery == "exactly_once"
@@ -150,6 +155,7 @@ def assemble(
         changelog,
         _shared(settings, engine, dispatcher, hooks),
         service.fenced,
+        gate,
         settings.delivery.commit_interval_seconds if exactly_once else 0.0,
         origin,
     )
@@ -285,6 +291,7 @@ def _dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hook
             budget=batches.max_tokens_per_batch,
             timeout=settings.engine.engine_request_timeout_seconds,
             retry=_retry_policy(settings),
+            breaker=_breaker_rules(settings),
         ),
         quarantine,
         hooks,
@@ -304,6 +311,13 @@ def _admission(settings: Settings, engine: Engine, hooks: Hooks) -> Admission:
 def _retry_policy(settings: Settings) -> RetryPolicy:
     retries = settings.retries
     return RetryPolicy(retries.max_attempts, retries.base_seconds, cap=retries.max_seconds)
+
+
+def _breaker_rules(settings: Settings) -> BreakerRules:
+    chosen = settings.breaker
+    least = max(1, chosen.window_records // BREAKER_LEAST)
+    pause = RetryPolicy(base=chosen.probe_seconds, cap=chosen.probe_max_seconds)
+    return BreakerRules(chosen.share, chosen.window_records, least, pause)
 
 
 def _job_policy(settings: Settings) -> RetryPolicy:

@@ -9,6 +9,7 @@ from typing import Any
 
 from consumer.engines.contract import Answer, Engine, Fault
 from consumer.errors import DeadLetter, EngineDown, EngineUnavailable, Expired, RetryLater
+from consumer.hooks.bugs import log_bug
 from consumer.hooks.events import Event, Hooks, What
 from consumer.pipeline.ask import Ask as Ask
 from consumer.pipeline.ask import Owner as Owner
@@ -18,6 +19,7 @@ from consumer.pipeline.running import Running
 from consumer.pipeline.settling import Settling
 from consumer.stream.admission import Admission
 from consumer.stream.batcher import Batch, Batcher
+from consumer.stream.breaker import Breaker, BreakerRules
 from consumer.stream.outage import Outage
 from consumer.stream.retry import RetryPolicy
 from consumer.stream.work import Item, is_late
@@ -39,6 +41,7 @@ class DispatchRules:
     timeout: float
     """Seconds a batch may take; what is unanswered then is tried again."""
     retry: RetryPolicy
+    breaker: BreakerRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Dispatcher:
         self._clock, self._random = clock, random
         self._new: list[Ask] = []
         self._preparing = Preparing(engine, quarantine, rules.budget)
-        self._settling = Settling(rules.retry, hooks, clock=clock, random=random)
+        self._breaker = Breaker(rules.breaker)
+        self._settling = Settling(rules.retry, self._breaker, hooks, clock=clock, random=random)
         self._prepare_wake, self._wake = asyncio.Event(), asyncio.Event()
         self._outage = Outage(rules.retry)
         self._running: dict[Running, asyncio.Task[None]] = {}
@@ -94,7 +98,13 @@ class Dispatcher:
     @property
     def refusal(self) -> str:
         """Why the engine takes nothing for now; empty where it does."""
-        return self._outage.reason
+        return self._outage.reason or self._breaker.reason
+
+    @property
+    def takes_no_more(self) -> bool:
+        """Whether too many records failed by our fault: what is here waits, and one of it will be the next probe."""
+        waits = len(self._batcher) or self._new or self._running or self._preparing.busy or self._settling.waits
+        return bool(self._breaker.reason and (waits or self._clock() < self._breaker.until))
 
     async def run(self) -> Death:
         """Work until cancelled, or until the engine dies. What was in flight then waits for the next `run`."""
@@ -157,6 +167,9 @@ class Dispatcher:
         if (its := ask.prepared) is None or ask.owner.closed:
             return
         item = Item(ask, ask.restaurant, ask.rank, its.own_tokens, its.prefix, its.prefix_tokens, ask.budget, ask.feed)
+        if ask.alone and batcher is self._batcher:
+            self._settling.apart.failed([item], self._clock())
+            return
         try:
             batcher.add(item, self._clock())
         except ValueError as error:  # heavier than a batch may be: the engine did not keep its contract
@@ -195,12 +208,24 @@ class Dispatcher:
         """Start batches while there is room for one."""
         while (
             not self._dead.is_set()
-            and self._outage.admits(now, len(self._running))
+            and self._admits(now)
             and (room := self._admission.room())
-            and (batch := batcher.take(now, room, flush=flush))
+            and (batch := self._next_batch(batcher, now, room, flush=flush))
         ):
             if wanted := batch.without(lambda item: not self._is_wanted(item.payload)):
                 self._start(tasks, wanted, now)
+
+    def _admits(self, now: float) -> bool:
+        """Whether anything may be sent."""
+        running = len(self._running)
+        return self._outage.admits(now, running) and self._breaker.admits(now, running)
+
+    def _next_batch(self, batcher: Batcher[Ask], now: float, room: int, *, flush: bool) -> Batch[Ask] | None:
+        """What failed together goes first, and apart. A probe is one item."""
+        apart, probing = self._settling.apart, bool(self._breaker.reason)
+        if batcher is self._batcher and not (probing and len(batcher)) and apart.is_due(now):
+            return apart.take(now, room)
+        return batcher.take(now, room, max_items=1 if probing else None, flush=flush or probing)
 
     def _start(self, tasks: asyncio.TaskGroup, batch: Batch[Ask], now: float) -> None:
         flight = self._quarantine.begin([item.payload for item in batch.items])
@@ -240,16 +265,17 @@ class Dispatcher:
                 self._enqueue(item.payload)
 
     async def _until_admitted(self) -> None:
-        while not self._outage.admits(self._clock(), len(self._running)):
+        while not self._admits(self._clock()):
             self._wake.clear()
-            await self._until(self._outage.until)
+            await self._until(max(self._outage.until, self._breaker.until))
 
     def _next_due(self, now: float) -> float | None:
         """When time alone brings work. A batch that is due already waits for room, not for time."""
         batch = self._batcher.next_due()
         if batch is not None and batch <= now:
             batch = now + LOOK_SECONDS
-        due = (self._settling.next_due(), batch, self._outage.until if self._outage.reason else None)
+        pauses = (stop.until for stop in (self._outage, self._breaker) if stop.reason)
+        due = (self._settling.next_due(), batch, *pauses)
         return min((d for d in due if d is not None and d > now), default=None)
 
     async def _until(self, due: float | None) -> None:
@@ -276,9 +302,9 @@ class Dispatcher:
             raise
         except TimeoutError:
             self._fail_open(running, RetryLater(f"no answer within {self._rules.timeout:g} s", "engine_timeout"))
-        except Exception as error:
-            log.exception("the engine failed a batch")
-            self._fail_open(running, RetryLater(f"{type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001 - logged without its words
+            log_bug(log, "the engine failed a batch", error)
+            self._fail_open(running, RetryLater(f"the engine raised {type(error).__name__}"))
         else:
             self._fail_open(running, RetryLater("the engine left it unanswered"))
         finally:
@@ -313,8 +339,15 @@ class Dispatcher:
         for ask in asks:
             self._enqueue(ask)
 
-    def _fail_open(self, running: Running, fault: Fault) -> None:
-        for index in sorted(running.open):
+    def _fail_open(self, running: Running, fault: RetryLater) -> None:
+        """The batch has failed as a whole, for what is open of it. One alone is to blame, and stays alone."""
+        items = running.items()
+        if len(items) > 1:
+            running.open.clear()
+            self._settling.failed_together([item for item in items if not item.payload.owner.closed], fault)
+            return
+        for index in list(running.open):
+            items[0].payload.alone = True
             self._deliver(running, index, fault)
 
     def _delivered(self, running: Running, index: int, outcome: Answer | Fault) -> None:

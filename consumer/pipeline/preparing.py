@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from consumer.engines.contract import BudgetTooSmall, Engine
 from consumer.errors import DeadLetter, EngineDown, EngineUnavailable
+from consumer.hooks.bugs import log_bug
 from consumer.pipeline.ask import Ask
 from consumer.pipeline.quarantine import Quarantine
 
@@ -64,10 +65,10 @@ class Preparing:
             prepared = await self._engine.prepare([ask.task for ask in asks], budget)
         except EngineDown:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged without its words
             if len(asks) == 1:
                 if not isinstance(error, BudgetTooSmall):
-                    log.exception("an item could not be prepared")
+                    log_bug(log, "an item could not be prepared", error)
                 del self._open[asks[0]]
                 asks[0].failed(_fault(error, budget), 1)
                 return

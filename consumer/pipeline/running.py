@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from consumer.pipeline.ask import Ask
 from consumer.stream.admission import Permit
 from consumer.stream.batcher import Batch
+from consumer.stream.work import Item
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +23,10 @@ class Running:
         """Nothing is delivered yet."""
         self.open = set(range(len(self.batch.items)))
 
-    def asks(self) -> list[Ask]:
+    def items(self) -> list[Item[Ask]]:
         """What is undelivered, in the batch's order."""
-        return [self.batch.items[index].payload for index in sorted(self.open)]
+        return [self.batch.items[index] for index in sorted(self.open)]
+
+    def asks(self) -> list[Ask]:
+        """Who asked for it."""
+        return [item.payload for item in self.items()]

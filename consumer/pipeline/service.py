@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from consumer.hooks.events import Event, Hooks, What
@@ -10,10 +10,11 @@ from consumer.hooks.health import Health
 from consumer.kafka.publisher import Publishers
 from consumer.kafka.source import Source
 from consumer.pipeline.dispatch import Dispatcher
+from consumer.pipeline.publish_gate import PublishGate
 from consumer.pipeline.supervisor import Supervisor
 from consumer.pipeline.worker import Worker
 from consumer.state_dir import StateDirectory
-from consumer.stream.backpressure import WaterMarks, decide
+from consumer.stream.backpressure import LaneFill, WaterMarks, decide
 from consumer.stream.record import Partition, Record
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ class Service:
         bounds: Bounds,
         *,
         directory: StateDirectory,
+        gate: PublishGate,
     ) -> None:
+        self._gate = gate
         self._supervisor, self._dispatcher, self._marks = supervisor, dispatcher, marks
         self._health, self._hooks, self._bounds, self._directory = health, hooks, bounds, directory
         self.workers: dict[Partition, Worker] = {}
@@ -190,12 +193,18 @@ class Service:
         """Topic by topic: a backlog of reviews that waits for the engine must not keep requests out."""
         paused = self._source.paused()
         fills = {p: w.fill() for p, w in self.workers.items() if w.reading and not w.closed}
+        stopped = self._is_stopped(fills.values())
         for topic in {partition.topic for partition in fills}:
             lanes = {p: fill for p, fill in fills.items() if p.topic == topic}
-            todo = decide(self._marks, lanes, paused, self._dispatcher.waiting_tokens(topic))
+            waiting = max(self._dispatcher.waiting_tokens(topic), self._marks.high_tokens if stopped else 0)
+            todo = decide(self._marks, lanes, paused, waiting)
             self._source.pause(tuple(todo.pause))
             self._source.resume(tuple(todo.resume))
         self._hooks(Event(What.PAUSED, count=len(self._source.paused())))
+
+    def _is_stopped(self, lanes: Iterable[LaneFill]) -> bool:
+        """Too many records fail by our fault: every lane pauses."""
+        return self._dispatcher.takes_no_more or self._gate.takes_no_more(sum(lane.records for lane in lanes))
 
     def _report(self) -> None:
         self._health.polled()
@@ -205,7 +214,12 @@ class Service:
             if not w.restored
         ]
         reasons = [] if self.workers else ["no partition is assigned"]
-        self._health.not_ready(*reasons, *opening, *self._engine_reasons())
+        self._health.not_ready(*reasons, *opening, *self._publish_reasons(), *self._engine_reasons())
+
+    def _publish_reasons(self) -> list[str]:
+        refused = [f"publishing: {self._gate.reason}"] if self._gate.reason else []
+        failing = (f"{p.topic}/{p.partition} cannot commit: {w.trouble}" for p, w in self.workers.items() if w.trouble)
+        return [*refused, *failing]
 
     def _engine_reasons(self) -> list[str]:
         engine = self._supervisor.health()

@@ -12,6 +12,7 @@ from consumer.hooks.events import Event, What
 from consumer.kafka.changelog import Changelog
 from consumer.kafka.publisher import Commit, Outcome, Publisher, Publishers, Write
 from consumer.kafka.source import Source
+from consumer.pipeline.publish_gate import PublishGate, Turn
 from consumer.pipeline.restoring import Restoring
 from consumer.pipeline.workload import Shared, Staged, Workload
 from consumer.stream.backpressure import LaneFill
@@ -42,6 +43,7 @@ class Ground:
     shared: Shared
     fenced: Callable[[], None]
     """Another member owns a partition of ours: the membership is over."""
+    gate: PublishGate
     commit_interval: float
     """Seconds between the beginnings of two commits of a lane; 0: as soon as there is something."""
     origin: Origin | None
@@ -92,6 +94,8 @@ class Worker:
         """Whether its state is whole, so that jobs may start."""
         self.refusal = ""
         """Why it takes no records until a person has decided."""
+        self.trouble = ""
+        """Why its last commit did not succeed; it is tried again."""
         self._assigned, self._ground = assigned, ground
         self._open_store = open_store
         self._store: Store | None = None
@@ -267,23 +271,42 @@ class Worker:
             self._wake.clear()
 
     async def _commit(self, lane: Lane[Any], workload: Workload) -> None:
-        """Stage, and try until it is committed. Raises Fenced when the partition has another owner."""
-        started = self._clock()
+        """Try until something is committed. Raises Fenced when the partition has another owner."""
         refused: dict[object, str] = {}
+        committed = False
+        while not committed:
+            async with self._ground.gate.turn() as turn:
+                committed = await self._commit_now(lane, workload, turn, refused)
+
+    async def _commit_now(self, lane: Lane[Any], workload: Workload, turn: Turn, refused: dict[object, str]) -> bool:
+        """Stage, and commit. False: of too many records the results are refused, and nothing is committed now.
+
+        What was refused before that stays so: in at_least_once its dead letter may be written already.
+        """
+        started = self._clock()
         while True:
-            prefix, staged = self._stage(lane, workload, refused)
-            mark = self._next_mark(prefix.next_offset)
+            prefix, staged = self._stage(lane, workload, refused, turn.most or COMMIT_RECORDS)
+            mark, known = self._next_mark(prefix.next_offset), set(refused)
             if (position := await self._written(staged, mark, refused)) is not None:
                 break
+            found = {one: why for one, why in refused.items() if one not in known}
+            if self._ground.gate.refused(turn, [why for one, why in found.items() if _is_record(one)]):
+                for one in found:
+                    del refused[one]
+                return False
         lane.retire(prefix.next_offset)
         staged.settle(Place(mark, position))
         self._hooks(self._event(What.COMMITTED, count=len(staged.outputs), seconds=self._clock() - started))
+        self._ground.gate.committed(len(prefix.done) - sum(map(_is_record, refused)))
         for event in staged.events:
             self._hooks(event)
+        return True
 
-    def _stage(self, lane: Lane[Any], workload: Workload, refused: dict[object, str]) -> tuple[Prefix[Any], Staged]:
+    def _stage(
+        self, lane: Lane[Any], workload: Workload, refused: dict[object, str], most: int
+    ) -> tuple[Prefix[Any], Staged]:
         """What goes into one commit: as many of the done records as its state changes have room for."""
-        records, largest = COMMIT_RECORDS, self._publisher.largest
+        records, largest = most, self._publisher.largest
         while True:
             prefix = lane.done_prefix(records)
             staged = workload.stage(prefix.done, refused)
@@ -298,6 +321,7 @@ class Worker:
         write = Write(staged.outputs, entries, mark.offset, mark.sequence, place.position)
         while True:
             outcome = await self._publisher.commit(write)
+            self.trouble = "" if outcome.commit in {Commit.COMMITTED, Commit.REFUSED} else outcome.detail
             if outcome.commit is Commit.COMMITTED:
                 return outcome.position
             self._hooks(self._event(What.COMMIT_FAILED, reason=outcome.commit, detail=outcome.detail))
@@ -325,6 +349,11 @@ class Worker:
     def _event(self, what: What, *, reason: str = "", detail: str = "", count: int = 1, seconds: float = 0) -> Event:
         topic, number = self.partition
         return Event(what, topic, number, reason=reason, detail=detail, count=count, seconds=seconds)
+
+
+def _is_record(origin: object) -> bool:
+    """Jobs' outputs come from other things than an offset."""
+    return isinstance(origin, int)
 
 
 def _size(entries: Sequence[Entry]) -> int:

@@ -37,6 +37,8 @@ class FlushReason(StrEnum):
     """The oldest item had waited the long linger."""
     FLUSH = "flush"
     """The caller asked for it before it was due."""
+    APART = "apart"
+    """Its items failed together before, and are kept apart from others: see `apart.py`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -73,6 +73,10 @@ class DelayQueue(Generic[T]):
     def __len__(self) -> int:
         """How many wait."""
         return len(self._heap)
+
+    def __iter__(self) -> Iterator[T]:
+        """All that wait, in no order."""
+        return (item for _, _, item in self._heap)
 
     def push(self, item: T, due: float) -> None:
         """Keep the item until `due`."""

@@ -37,6 +37,8 @@ class ScriptedEngine:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     asked: Counter[str] = field(default_factory=Counter)
     """How often each review was sent to the engine."""
+    unanswered: Callable[[Task], bool] = lambda _task: False
+    """What is never answered, nor anything behind it in its batch."""
     most_at_once: int = 0
     name: str = "scripted"
     model: str = "scripted-1"
@@ -83,6 +85,8 @@ class ScriptedEngine:
             await self.gate.wait()
             for index, prepared in enumerate(batch):
                 await asyncio.sleep(0)
+                if self.unanswered(prepared.task):
+                    await asyncio.Event().wait()
                 deliver(index, self._answer(prepared.task))
         finally:
             self._running -= len(batch)

@@ -38,7 +38,7 @@ ANSWERED = {
     "deleted": event(review_id="deleted", content=None),
     "twice": b'{"review_id": 0, "restaurant_id": 1, "content": "a", "review_id": "twice", "content": "\xec\xa2\x8b"}',
     "huge": event(review_id="huge", content="좋아요").replace(
-        b"}", b', "version": 1e400, "rating": %s}' % (b"9" * 5000)
+        b"}", b', "version": %s, "rating": 3.%s}' % (b"9" * 25, b"1" * 5000)
     ),
     "deep inside": event(review_id="deep", content="좋아요").replace(b"}", b', "x": %s}' % (b"[" * 900 + b"]" * 900)),
 }
@@ -49,6 +49,7 @@ DEAD = {
     "null value": (None, "null_value", "no value"),
     "deep": (b"[" * 10_000, "not_json", "depth limit"),
     "deep objects": (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "not_json", "depth limit"),
+    "infinite": (event(review_id=1, content="a").replace(b"}", b', "version": 1e400}'), "not_json", "infinity"),
     "huge id": (event(content="a").replace(b"}", b', "review_id": %s}' % (b"9" * 5000)), "not_json", "not JSON"),
     "array": (b"[]", "invalid_event", "JSON array"),
     "missing field": (event(content="좋아요"), "invalid_event", "review_id: Field required"),

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from consumer.engines.contract import Engine
 from consumer.kafka import admin
 from consumer.pipeline.assembly import Assembly, assemble
-from consumer.settings import Batches, Delivery, EngineChoice, Jobs, Lanes, Retries, Service, Settings
+from consumer.settings import Batches, Breaker, Delivery, EngineChoice, Jobs, Lanes, Retries, Service, Settings
 from consumer.stream.place import Origin
 from schemas.codec import decode
 from schemas.connection import KafkaConnection
@@ -51,6 +51,8 @@ class World:
         self, bootstrap_servers: str, prefix: str, partitions: int, login: KafkaConnection | None = None
     ) -> None:
         self.partitions, self._login = partitions, login
+        self.patience = PATIENCE
+        """Seconds until everything must be answered."""
         state_dir = Path(tempfile.mkdtemp(prefix="review-consumer-test-"))
         atexit.register(shutil.rmtree, state_dir, ignore_errors=True)
         names = {name: f"{prefix}{field.default}" for name, field in TopicNames.model_fields.items()}
@@ -62,6 +64,7 @@ class World:
             batches=Batches(),
             lanes=Lanes(),
             retries=Retries(base_seconds=0.01, max_attempts=3),
+            breaker=Breaker(),
             jobs=Jobs(summary_max_age_seconds=1),
             service=Service(state_dir=state_dir, cache_max_bytes=0),  # scripts count how often a text is asked
         )
@@ -146,12 +149,19 @@ class World:
 
     async def until_answered(self, count: int) -> tuple[list[SentimentResult], list[Letter]]:
         """Wait until so many records are answered or dead letters; more than that is the caller's to judge."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             while True:
                 results, letters = await self.results(), await self.letters()
                 if len(results) + len(letters) >= count:
                     return results, letters
                 await asyncio.sleep(0.2)
+
+    async def until_latest(self, topic: str, model: type[M], count: int) -> dict[bytes, M | None]:
+        """Wait until a compacted topic has so many keys."""
+        async with asyncio.timeout(self.patience):
+            while len(found := await self.latest(topic, model)) < count:
+                await asyncio.sleep(0.2)
+            return found
 
     async def move(self, partition: int, offset: int) -> None:
         """Set the group's committed offset of a partition of the reviews, as `kafka-consumer-groups` would."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -97,3 +98,14 @@ def test_what_is_known_of_a_review_stands_before_it() -> None:
     assert "[2] (negative) <review>별로예요</review>" in lines
     assert "[3] <review>글쎄요</review>" in lines
     assert summary_task(None, ["좋아요"], "ko", [None]) == summary_task(None, ["좋아요"], "ko")
+
+
+@pytest.mark.parametrize(("kind", "language"), EACH)
+def test_a_stricter_instruction_stands_right_before_the_question(kind: Kind, language: Language) -> None:
+    """The shared part stays what the cache holds; the rest is as it was, and the answer begins at the same place."""
+    task = Task(kind, language, ("하나",), CLAIMS[:1])
+    usual, strict = render(task), render(replace(task, strict=True))
+    assert strict.prefix == usual.prefix
+    assert strict.id == usual.id
+    assert strict.body.endswith(usual.body)
+    assert strict.body.removesuffix(usual.body).strip()

@@ -23,6 +23,7 @@ from consumer.pipeline.supervisor import RestartRules, Supervisor
 from consumer.state_dir import StateDirectory
 from consumer.stream.admission import Admission
 from consumer.stream.batcher import Batcher, BatchLimits
+from consumer.stream.breaker import BreakerRules
 from consumer.stream.retry import RetryPolicy
 from consumer.stream.work import Rank
 from tests.integration.mortal import MortalEngine
@@ -56,7 +57,7 @@ class Bench:
         self.directory = StateDirectory(self.state, "group")
         self.quarantine = Quarantine(self.directory, hooks)
         batcher: Batcher[Ask] = Batcher(BatchLimits(BUDGET, 2, 5, linger=0.001, linger_max=0.002))
-        rules = DispatchRules(BUDGET, 30, self.pause)
+        rules = DispatchRules(BUDGET, 30, self.pause, BreakerRules(share=1))
         admission = Admission(8, BUDGET)
         self.dispatcher = Dispatcher(
             self.engine, batcher, admission, rules, self.quarantine, hooks, clock=clock, random=lambda: 0.5

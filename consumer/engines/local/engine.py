@@ -14,6 +14,7 @@ from consumer.engines.local import extractive
 from consumer.engines.local.sentiment import SentimentModel
 from consumer.engines.truncation import cut, fair_caps
 from consumer.errors import DeadLetter, EngineDown
+from consumer.hooks.bugs import log_bug
 from schemas.base import Sentiment
 from schemas.codec import encode_document
 
@@ -95,8 +96,8 @@ class LocalEngine:
         """All at once; one by one where that fails, so that the culprit is alone."""
         try:
             return [_label(found) for found in self._sentiment.label_logprobs(texts)]
-        except Exception:
-            log.exception("a batch could not be labelled at once")
+        except Exception as error:  # noqa: BLE001 - logged without its words
+            log_bug(log, "a batch could not be labelled at once", error)
             return [_guarded(lambda text=text: _label(*self._sentiment.label_logprobs([text]))) for text in texts]  # type: ignore[misc]
 
     def _said(self, task: Task) -> Answer | Fault:
@@ -107,8 +108,8 @@ def _guarded(work: Callable[[], Answer]) -> Answer | Fault:
     """One item's failure is that item's alone."""
     try:
         return work()
-    except Exception as error:
-        log.exception("an item could not be answered")
+    except Exception as error:  # noqa: BLE001 - logged without its words
+        log_bug(log, "an item could not be answered", error)
         return DeadLetter("engine_error", f"{type(error).__name__} in the local engine")
 
 
