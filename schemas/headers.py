@@ -15,6 +15,8 @@ Headers = tuple[tuple[str, bytes], ...]
 CONTENT_TYPE = "application/json"
 SPEC_VERSION = "1.0"
 TRACEPARENT = "traceparent"
+DLQ_PREFIX = "dlq."
+ATTEMPTS = "dlq.attempts"
 ESCAPED = "dlq.headers"
 """A dead letter's header that stands for all of the original's."""
 
@@ -31,7 +33,7 @@ CLOUD_EVENT_HEADERS = {
 DEAD_LETTER_HEADERS = {
     "dlq.reason": "Code of the reason, such as `not_json`.",
     "dlq.error": "What was wrong and what is allowed, for people; never the review's text.",
-    "dlq.attempts": "How often the record was tried, over all replays.",
+    ATTEMPTS: "How often the record was tried, over all replays.",
     "dlq.source": "`{topic}/{partition}/{offset}` of the original record.",
     "dlq.failed_at": "When it failed, RFC 3339.",
     "dlq.service": "The program that gave up.",

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from consumer.cli import calibrate, config, evaluate, rekey, run, state, topics
+from consumer.cli import calibrate, config, dlq, evaluate, rekey, run, state, topics
 from consumer.errors import ConfigError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("rekey")(rekey.rekey)
 app.command("config")(config.config)
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(state.app, name="state")
 app.add_typer(topics.app, name="topics")
 

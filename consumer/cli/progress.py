@@ -22,6 +22,16 @@ def progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[int]
         yield lambda text: bar.update(task, description=text), lambda count: bar.advance(task, count)
 
 
+@contextmanager
+def open_ended(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Hold such a bar; give what sets it to so much done, of so much that is known by now."""
+    out = Console(stderr=True)
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
+        task = bar.add_task(text)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run it to its end."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:

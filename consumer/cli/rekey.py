@@ -5,17 +5,14 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from consumer import settings as _settings
+from consumer.cli.progress import open_ended
 from consumer.errors import Fenced, RetryLater
-from consumer.pipeline.rekey import Count, Plan, Rekey
+from consumer.pipeline.rekey import Plan, Rekey
 from consumer.settings import Settings
 
 EXIT_FAILED = 1
@@ -36,8 +33,14 @@ def rekey(
     settings = _settings.load()
     _settings.require_bootstrap_servers(settings)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would log is in the message
-    with _progress() as tell:
-        run = Rekey(settings, source, Plan(follow, dry_run), time.time, tell)
+    with open_ended("rekey") as tell:
+        run = Rekey(
+            settings,
+            source,
+            Plan(follow, dry_run),
+            time.time,
+            lambda count, remaining: tell(count.all, count.all + remaining),
+        )
         failure, whole = _ended(run)
     typer.echo(_summary(settings, source, run, dry=dry_run))
     if failure or not (whole or follow):
@@ -66,13 +69,3 @@ def _summary(settings: Settings, source: str, run: Rekey, *, dry: bool) -> str:
     verb, also = ("would copy", "make") if dry else ("copied", "made")
     deleted = f"; {run.deleted} were deleted by retention before they could be copied" if run.deleted else ""
     return f"{verb} {run.count.copied} of {source} to {settings.topics.reviews}, {also} {letters}{deleted}"
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Count, int], None]]:
-    """A bar on standard error, where that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("rekey"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("records")
-        yield lambda count, remaining: bar.update(task, completed=count.all, total=count.all + remaining)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import orjson
 import typer
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from consumer import settings as _settings
 from consumer.cli.measuring import console
+from consumer.cli.output import opened_output
 from consumer.cli.progress import progress, run_loop
 from consumer.cli.state_document import Document, export_line, knows, lane_document
 from consumer.cli.state_tables import tables
@@ -83,7 +84,7 @@ def export(
     settings = _wanted()
     with _values() as values:
         lanes = _run(_read_all(settings, values, restaurant, partition))
-        with _output(out) as stream:
+        with opened_output(out) as stream:
             for lane in lanes:
                 stream.writelines(
                     export_line(latest)
@@ -223,24 +224,6 @@ def _values() -> Iterator[LatestValues]:
         yield held
     finally:
         held.close()
-
-
-@contextmanager
-def _output(out: Path | None) -> Iterator[IO[bytes]]:
-    """Standard output, or a file that is there only when it is whole. Raises ConfigError."""
-    if out is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    part = out.with_name(f"{out.name}.part")
-    try:
-        with part.open("wb") as stream:
-            yield stream
-        part.replace(out)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _print(documents: Sequence[Document]) -> None:

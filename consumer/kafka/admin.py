@@ -107,6 +107,12 @@ async def members(connection: KafkaConnection, group_id: str, seconds: float = D
         return tuple(f"{client} at {host}" for _, client, host, *_ in found)
 
 
+async def groups(connection: KafkaConnection, prefix: str, seconds: float = DEFAULT_SECONDS) -> tuple[str, ...]:
+    """Names of the groups that begin so and hold offsets or members. Raises Unreachable or another ConfigError."""
+    async with _opened(connection, seconds) as admin:
+        return tuple(sorted(name for name, *_ in await admin.list_consumer_groups() if name.startswith(prefix)))
+
+
 @asynccontextmanager
 async def _opened(connection: KafkaConnection, seconds: float) -> AsyncIterator[Any]:
     """Hold a started admin client for at most `seconds`, its errors translated."""

@@ -39,11 +39,13 @@ class Route:
     source: str
     targets: tuple[str, ...]
     group_id: str
+    writer: str = ""
+    """Whose offsets may lie in several groups; empty: the group's."""
 
     @property
     def transactional_id(self) -> str:
         """One a source topic: a second copier of the same topic fences the first."""
-        return f"{self.group_id}.{self.source}"
+        return f"{self.writer or self.group_id}.{self.source}"
 
 
 class ExactCopy:
@@ -143,13 +145,18 @@ class ExactCopy:
         await self._producer.commit_transaction()
 
     async def _send(self, output: Output) -> Any:
-        place = output.place
+        place, headers = output.place, list(output.headers)
+        partition = murmur2_partition(place, self.partitions[output.topic]) if isinstance(place, bytes) else place
+        if output.key is None and output.value is None:  # which `send` takes for a mistake
+            batch = self._producer.create_batch()
+            batch.append(timestamp=output.timestamp, key=None, value=None, headers=headers)
+            return await self._producer.send_batch(batch, output.topic, partition=partition or 0)
         return await self._producer.send(
             output.topic,
             key=output.key,
             value=output.value,
-            partition=murmur2_partition(place, self.partitions[output.topic]) if isinstance(place, bytes) else place,
-            headers=list(output.headers),
+            partition=partition,
+            headers=headers,
             timestamp_ms=output.timestamp,
         )
 

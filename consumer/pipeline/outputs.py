@@ -7,11 +7,9 @@ from consumer.errors import DeadLetter
 from consumer.stream.record import Output, Record, is_escaped
 from schemas.base import WireModel
 from schemas.codec import encode
-from schemas.headers import ESCAPED, TRACEPARENT, EventType, Headers, cloud_event, escaped_headers
+from schemas.headers import ATTEMPTS, DLQ_PREFIX, ESCAPED, TRACEPARENT, EventType, Headers, cloud_event, escaped_headers
 
 SERVICE = "review-consumer"
-DLQ_PREFIX = "dlq."
-ATTEMPTS = "dlq.attempts"
 _TRACE = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, version 00."""
 

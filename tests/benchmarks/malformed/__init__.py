@@ -1,0 +1,1 @@
+"""Malformed events among good ones: see `__main__`."""
