@@ -8,7 +8,7 @@ LLM_VENV ?= .venv-llm
 LLM := $(LLM_VENV)/bin/python
 GEMMA := .cache/gemma-3-270m
 
-.PHONY: help demo demo-llm serve test test-llm mutants check kafka redis schemas lock clean
+.PHONY: help demo demo-llm serve test test-llm fuzz mutants check kafka redis schemas lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -55,6 +55,9 @@ test-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the tests with a real
 redis: ## a redis-server for the tests, by apt where we may; nothing where there is one
 	@command -v redis-server >/dev/null || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends redis-server; }
+
+fuzz: $(READY) ## a million records through codec and decode path (by hand)
+	@$(BIN)/python -m tests.fuzz
 
 mutants: $(READY) ## each guarding line removed in turn: a test must notice (by hand)
 	@$(BIN)/python -m tests.mutants
