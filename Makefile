@@ -8,7 +8,7 @@ LLM_VENV ?= .venv-llm
 LLM := $(LLM_VENV)/bin/python
 GEMMA := .cache/gemma-3-270m
 
-.PHONY: help demo demo-llm serve test test-llm fuzz mutants check kafka redis schemas lock clean
+.PHONY: help demo demo-llm serve test test-llm fuzz mutants check sbom audit kafka redis schemas lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -68,6 +68,14 @@ check: $(READY) ## lint, types, imports, schemas
 	@$(BIN)/mypy --no-error-summary
 	@said=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
 	@$(BIN)/python -m schemas.export --check
+
+sbom: $(READY) ## what the service is made of, as CycloneDX JSON in dist/
+	@mkdir -p dist
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--of JSON -o dist/sbom.cdx.json $(LOCK)/runtime.txt
+
+audit: $(READY) ## known vulnerabilities of the locked requirements (asks PyPI)
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r $(LOCK)/runtime.txt
 
 kafka: $(READY) ## a development broker, until stopped
 	@$(BIN)/python -m deploy.kafka
