@@ -432,9 +432,9 @@ async def test_a_lane_that_never_committed_opens_again(world: World, delivery: s
     world.tuned("delivery", delivery=delivery)
     for _ in range(2):
         async with world.running(ScriptedEngine()) as member:
-            await until(lambda: len(member.service.workers) == 4)
+            await until(lambda: len(member.service.workers) == 6)
             await until(lambda: all(w.restored or w.refusal for w in member.service.workers.values()))
-            assert [w.refusal for w in member.service.workers.values()] == [""] * 4
+            assert [w.refusal for w in member.service.workers.values()] == [""] * 6
 
 
 async def until_committed(world: World, offset: int) -> None:
@@ -477,7 +477,7 @@ async def test_at_least_once_fences_a_former_owner_of_exactly_once(world: World)
         world.tuned("delivery", delivery="at_least_once")
         async with world.running(ScriptedEngine(), origin="committed") as member:
             await until(
-                lambda: len(member.service.workers) == 4 and all(w.restored for w in member.service.workers.values())
+                lambda: len(member.service.workers) == 6 and all(w.restored for w in member.service.workers.values())
             )
             assert (await former.commit(lane.write(2, "zombie"))).commit is Commit.FENCED
     assert await lane.published() == ["before"]
@@ -489,7 +489,7 @@ async def test_a_static_member_that_restarts_costs_the_others_no_rebalance(world
     async with world.running(ScriptedEngine()) as one:
         world.tuned("delivery", kafka_group_instance_id="two")
         async with world.running(ScriptedEngine()) as two:
-            await until(lambda: bool(two.service.workers) and len(one.service.workers) == 2)
+            await until(lambda: bool(two.service.workers) and len(one.service.workers) == 3)
             await until(lambda: all(w.restored for w in (*one.service.workers.values(), *two.service.workers.values())))
             stays = list(one.service.workers.values())
         async with world.running(ScriptedEngine()) as again:

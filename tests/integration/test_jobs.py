@@ -168,7 +168,7 @@ async def until_open(member: object) -> None:
 
     async def is_open() -> bool:
         workers = list(member.service.workers.values())  # type: ignore[attr-defined]
-        return len(workers) == 4 and all(worker.restored for worker in workers)
+        return len(workers) == 6 and all(worker.restored for worker in workers)
 
     await until(is_open)
 

@@ -240,7 +240,7 @@ async def test_a_rebalance_keeps_the_state_of_what_stays(world: World) -> None:
         await world.until_answered(await world.send([review(n % 20, n) for n in range(200)]))
         async with world.running(ScriptedEngine()) as two:
             await until(lambda: bool(two.service.workers))
-            await until(lambda: len(one.service.workers) == 4 and all(w.restored for w in one.service.workers.values()))
+            await until(lambda: len(one.service.workers) == 6 and all(w.restored for w in one.service.workers.values()))
             stays = {p.partition for p in one.service.workers if p.topic == names.reviews}
             await world.until_answered(200 + await world.send([review(n % 20, n) for n in range(200, 220)]))
     totals = [r for r in await world.read(names.totals) if r.partition in stays]
