@@ -73,9 +73,9 @@ class Dispatcher:
         self._rules, self._quarantine, self._hooks = rules, quarantine, hooks
         self._clock, self._random = clock, random
         self._new: list[Ask] = []
-        self._preparing = Preparing(engine, quarantine, rules.budget)
         self._breaker = Breaker(rules.breaker)
         self._settling = Settling(rules.retry, self._breaker, hooks, clock=clock, random=random)
+        self._preparing = Preparing(engine, quarantine, rules.budget, self._settling.fail)
         self._prepare_wake, self._wake = asyncio.Event(), asyncio.Event()
         self._outage = Outage(rules.retry)
         self._running: dict[Running, asyncio.Task[None]] = {}
@@ -173,7 +173,7 @@ class Dispatcher:
         try:
             batcher.add(item, self._clock())
         except ValueError as error:  # heavier than a batch may be: the engine did not keep its contract
-            ask.failed(DeadLetter("internal_error", str(error)), ask.attempts + 1)
+            self._settling.fail(ask, DeadLetter("internal_error", str(error)))
 
     def _is_wanted(self, ask: Ask) -> bool:
         """Whether anybody still waits for its answer. Who asked is told of a deadline that has passed."""

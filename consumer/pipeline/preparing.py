@@ -15,9 +15,11 @@ log = logging.getLogger(__name__)
 class Preparing:
     """One flight after another; the caller sees to it that there are not two at once."""
 
-    def __init__(self, engine: Engine, quarantine: Quarantine, budget: int) -> None:
-        """`budget`: tokens of a micro-batch."""
-        self._engine, self._quarantine, self._budget = engine, quarantine, budget
+    def __init__(
+        self, engine: Engine, quarantine: Quarantine, budget: int, fail: Callable[[Ask, DeadLetter], None]
+    ) -> None:
+        """`budget`: tokens of a micro-batch. `fail` takes what cannot be prepared."""
+        self._engine, self._quarantine, self._budget, self._fail = engine, quarantine, budget, fail
         self._open: dict[Ask, None] = {}
         self._stranded: list[Ask] = []
 
@@ -70,7 +72,7 @@ class Preparing:
                 if not isinstance(error, BudgetTooSmall):
                     log_bug(log, "an item could not be prepared", error)
                 del self._open[asks[0]]
-                asks[0].failed(_fault(error, budget), 1)
+                self._fail(asks[0], _fault(error, budget))
                 return
             for ask in asks:
                 await self._prepare([ask], budget, then)

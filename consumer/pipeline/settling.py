@@ -43,17 +43,37 @@ class Settling:
     def settle(self, ask: Ask, prepared: Prepared, outcome: Answer | Fault) -> None:
         """Use what the engine says of one item."""
         if isinstance(outcome, RetryLater | DeadLetter):
-            self._fail(ask, outcome)
+            self.fail(ask, outcome)
             return
         try:
             ask.answered(outcome, prepared)
         except (RetryLater, DeadLetter) as fault:
-            self._fail(ask, fault)
+            self.fail(ask, fault)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not leave its record unfinished for ever
             log_bug(log, "an answer could not be used", error)
-            self._fail(ask, DeadLetter("internal_error", type(error).__name__))
+            self.fail(ask, DeadLetter("internal_error", type(error).__name__))
         else:
             self._succeed(ask)
+
+    def fail(self, ask: Ask, fault: Fault) -> None:
+        """One attempt has failed: the record's own, or one that says that the fault is ours."""
+        now, ours = self._clock(), fault.reason in OURS and ask.rank is not Rank.JOB
+        if ours and self._breaker.pauses(now):
+            self._hold(ask)
+            return
+        if ours and self._breaker.reason:  # it was the probe
+            self._breaker.failed(now, str(fault), self._random())
+            self._begin_anew(ask)
+        ask.attempts += 1
+        if (pause := self._pause(ask, fault)) is not None:
+            self._hooks(Event(What.RETRY, kind=ask.task.kind, detail=str(fault)))
+            self._delayed.push(ask, now + pause)
+        elif ours and not self._breaker.reason and self._breaker.failed(now, str(fault), self._random()):
+            self._openings += 1
+            self._hooks(Event(What.BREAKER, reason="engine", detail=self._breaker.reason))
+            self._hold(ask)
+        else:
+            ask.failed(DeadLetter(fault.reason, str(fault)) if isinstance(fault, RetryLater) else fault, ask.attempts)
 
     def failed_together(self, items: Sequence[Item[Ask]], fault: RetryLater) -> None:
         """A batch failed as a whole, and with several items nobody knows whose fault it was: no attempt is counted."""
@@ -87,26 +107,6 @@ class Settling:
         """Jobs are not records; but whatever is answered tells that the engine answers."""
         if (ask.rank is not Rank.JOB or self._breaker.reason) and self._breaker.succeeded(self._clock()):
             self._hooks(Event(What.BREAKER, reason="engine", count=0))
-
-    def _fail(self, ask: Ask, fault: Fault) -> None:
-        """One attempt has failed: the record's own, or one that says that the fault is ours."""
-        now, ours = self._clock(), fault.reason in OURS and ask.rank is not Rank.JOB
-        if ours and self._breaker.pauses(now):
-            self._hold(ask)
-            return
-        if ours and self._breaker.reason:  # it was the probe
-            self._breaker.failed(now, str(fault), self._random())
-            self._begin_anew(ask)
-        ask.attempts += 1
-        if (pause := self._pause(ask, fault)) is not None:
-            self._hooks(Event(What.RETRY, kind=ask.task.kind, detail=str(fault)))
-            self._delayed.push(ask, now + pause)
-        elif ours and not self._breaker.reason and self._breaker.failed(now, str(fault), self._random()):
-            self._openings += 1
-            self._hooks(Event(What.BREAKER, reason="engine", detail=self._breaker.reason))
-            self._hold(ask)
-        else:
-            ask.failed(DeadLetter(fault.reason, str(fault)) if isinstance(fault, RetryLater) else fault, ask.attempts)
 
     def _pause(self, ask: Ask, fault: Fault) -> float | None:
         """Seconds until it is asked again; None: that was the last time. An invalid answer is asked for once more."""

@@ -524,3 +524,34 @@ async def test_a_fault_that_is_the_records_own_opens_nothing() -> None:
         await bench.until(30)
         assert not bench.dispatcher.refusal
     assert len(bench.failures) == 30
+
+
+@dataclass(eq=False)
+class Choking(ScriptedEngine):
+    """Can prepare nothing while it is ill."""
+
+    ill: bool = True
+
+    async def prepare(self, tasks: Sequence[Task], budget: int) -> list[Prepared]:
+        """As a tokenizer with a bug."""
+        if self.ill:
+            raise LookupError("no vocabulary")
+        return await super().prepare(tasks, budget)
+
+
+async def test_a_tokenizer_that_fails_for_every_record_stops_as_well() -> None:
+    """It is our fault like an engine's: few dead letters, and all the rest is answered when it is mended."""
+    engine = Choking()
+    bench = Bench(engine, breaker=BREAKER)
+    async with bench.running():
+        for n in range(60):
+            bench.ask(f"r{n}")
+        await bench.until_told(What.BREAKER)
+        await asyncio.sleep(0.05)
+        dead = len(bench.failures)
+        assert dead <= 10
+        engine.ill = False
+        await bench.until(60)
+        assert not bench.dispatcher.refusal
+    assert {reason for _, reason, _ in bench.failures} == {"internal_error"}
+    assert len(bench.answers) >= 50
