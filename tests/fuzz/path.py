@@ -21,6 +21,7 @@ from schemas.codec import Undecodable, decode, decode_group_key
 from schemas.events import AnalysisRequest
 from schemas.results import RestaurantSummary, SentimentResult
 from schemas.topics import KeyPartitioner
+from tests.fuzz.inputs import records
 from tests.unit.lane_world import NAMES, RULES, FakeWorker, shared
 from tests.unit.records import FakeRecord
 
@@ -91,3 +92,11 @@ class Path:
         assert (output.key, output.value) == (record.key, record.value)
         assert output.headers[:-1] == tuple(pair for pair in kept if not is_escaped(pair[0]))
         self.outcomes[letter.reason] += 1
+
+
+def run_piece(piece: tuple[int, int]) -> tuple["Counter[str]", float]:
+    """(seed, count) → what came of so many records, and the seconds of the slowest."""
+    seed, count = piece
+    path = Path()
+    path.run(records(seed, count))
+    return path.outcomes, path.slowest
