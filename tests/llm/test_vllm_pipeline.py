@@ -13,7 +13,7 @@ from schemas.codec import encode_document
 from tests.integration.world import World
 
 COUNT = 1000
-SECONDS = 500.0
+SECONDS = 800.0
 DATA = Path(__file__).parents[1] / "data" / "nsmc_reviews.jsonl"
 
 
