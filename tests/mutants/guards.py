@@ -163,10 +163,17 @@ GUARDS = (
         f"{_DISPATCH_TEST}::test_a_review_that_hangs_is_found_in_halves_and_is_alone_a_dead_letter",
     ),
     Guard(
-        "5: when most records fail by our fault, what is here waits",
+        "5: when most records fail by our fault, only probes are sent",
+        _DISPATCH,
+        "return self._outage.admits(now, running) and self._breaker.admits(now, running)",
+        "return self._outage.admits(now, running)",
+        f"{_DISPATCH_TEST}::test_when_most_records_fail_nothing_is_sent_but_probes_until_one_succeeds",
+    ),
+    Guard(
+        "5: and what is here loses no attempt",
         _SETTLING,
-        "        if ours and self._breaker.pauses(now):\n",
-        "        if False:\n",
+        "            ask.opening, ask.attempts = self._openings, 0\n",
+        "            ask.opening = self._openings\n",
         f"{_DISPATCH_TEST}::test_when_most_records_fail_nothing_is_sent_but_probes_until_one_succeeds",
     ),
     Guard(
