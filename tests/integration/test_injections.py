@@ -16,8 +16,8 @@ from tests.integration.injections import (
 )
 from tests.integration.world import World
 
-CHANGED = 7
-"""Labels of their own that the orders change; `local` weighs words, and an order is made of words."""
+CHANGED, WISHED = 18, 9
+"""Labels of their own that the orders change, and to what they ask for; `local` weighs words, and an order is words."""
 
 
 def world(kafka: Kafka, prefix: str) -> World:
@@ -53,3 +53,4 @@ async def test_orders_change_nothing_of_others_and_every_answer_is_valid(kafka: 
     effect = effect_on_own_label(after)
     assert effect.reviews == len(injections())
     assert effect.changed <= CHANGED, effect
+    assert effect.as_wished <= WISHED, effect
