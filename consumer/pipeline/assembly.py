@@ -262,9 +262,12 @@ def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: H
 
 
 def _cached(settings: Settings, engine: Engine, hooks: Hooks) -> Engine:
-    """The engine behind the result cache, if one is wanted. Raises ConfigError for a REDIS_URL that cannot be used."""
+    """The engine behind the result cache, if one is wanted. Raises ConfigError for a REDIS_URL that cannot be used.
+
+    The embedded engine answers faster than a cache looks up.
+    """
     service, chosen = settings.service, settings.engine
-    if not service.cache_max_bytes:
+    if not service.cache_max_bytes or engine.name == LocalEngine.name:
         return engine
     url = service.redis_url.get_secret_value() if service.redis_url else None
     shared = SharedCache(url, hooks, clock=time.monotonic, random=random.random) if url else None

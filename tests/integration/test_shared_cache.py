@@ -5,13 +5,17 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from pydantic import SecretStr
+
 from consumer.cache.engine import CachingEngine
 from consumer.cache.keys import Identity
 from consumer.cache.memory import MemoryCache
 from consumer.cache.shared import WAIT_SECONDS, SharedCache
 from consumer.hooks.events import Event, Hooks, What
+from deploy.kafka.sources import Kafka
 from tests.contract.engine_suite import Delivered, sentiment
-from tests.integration.scripted import ScriptedEngine
+from tests.integration.scripted import ScriptedEngine, review
+from tests.integration.world import World
 from tests.redis_server import RedisServer
 
 BUDGET = 4000
@@ -42,6 +46,31 @@ class Member:
             asked = [f"리뷰 {n}" for n in range(texts)]
             while sum(await other.ask(*asked)) < texts:
                 await asyncio.sleep(0.01)
+
+
+async def test_the_service_asks_each_text_once_and_marks_the_others(
+    kafka: Kafka, topic_prefix: str, redis_server: RedisServer
+) -> None:
+    """Over two members, one after the other, with Redis killed in the middle: every review has its one result."""
+    world = World(kafka.bootstrap_servers, topic_prefix, partitions=2)
+    await world.create()
+    world.tuned("service", cache_max_bytes=1_000_000, redis_url=SecretStr(redis_server.url))
+    world.tuned("jobs", summary_min_reviews=10_000, summary_max_age_seconds=3600.0)
+    first, second = ScriptedEngine(), ScriptedEngine()
+    sent = await world.send(review(n % 5, n, f"리뷰 {n % 10}") for n in range(100))
+    async with world.running(first):
+        await world.until_answered(sent)
+    assert set(first.asked.values()) == {1}
+    sent += await world.send(review(n % 5, n, f"리뷰 {n % 10}") for n in range(100, 200))
+    async with world.running(second):
+        await world.until_answered(sent)
+        redis_server.kill()
+        sent += await world.send(review(n % 5, n, f"리뷰 {n % 20}") for n in range(200, 300))
+        results, letters = await world.until_answered(sent)
+    assert letters == []
+    assert sorted(int(r.review_id) for r in results) == list(range(300))
+    assert second.asked == {f"리뷰 {n}": 1 for n in range(10, 20)}
+    assert sum(r.provenance.cached for r in results) == 300 - 20
 
 
 @asynccontextmanager

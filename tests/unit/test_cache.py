@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
+from pydantic import SecretStr
 
 from consumer.analysis.task import AspectName, Claim, Kind, Task
 from consumer.cache.engine import CachingEngine
@@ -13,8 +14,11 @@ from consumer.cache.keys import Identity, key_of
 from consumer.cache.memory import ENTRY_BYTES, MemoryCache
 from consumer.cache.values import answer_of, value_of
 from consumer.engines.contract import Answer, Fault, Prepared
-from consumer.errors import DeadLetter, EngineDown, RetryLater
+from consumer.engines.local.engine import LocalEngine
+from consumer.errors import ConfigError, DeadLetter, EngineDown, RetryLater
 from consumer.hooks.events import Event, Hooks
+from consumer.pipeline import assembly
+from consumer.settings import Settings, load
 from schemas.base import Sentiment
 from tests.contract.engine_suite import Delivered, sentiment
 from tests.integration.scripted import ScriptedEngine
@@ -245,3 +249,22 @@ async def test_a_full_memory_forgets_and_goes_on() -> None:
             await bench.ask(f"리뷰 {n}")
     assert len(bench.memory) <= 6
     assert bench.inner.asked["리뷰 3"] == 2
+
+
+def _settings(**service: object) -> Settings:
+    settings = load()
+    return settings.model_copy(update={"service": settings.service.model_copy(update=service)})
+
+
+def test_any_engine_is_cached_but_the_embedded_one_and_where_no_memory_is_given() -> None:
+    """Which answers faster than a cache looks up."""
+    assert isinstance(assembly._cached(_settings(), ScriptedEngine(), Hooks()), CachingEngine)
+    assert isinstance(assembly._cached(_settings(), LocalEngine(), Hooks()), LocalEngine)
+    assert isinstance(assembly._cached(_settings(cache_max_bytes=0), ScriptedEngine(), Hooks()), ScriptedEngine)
+
+
+def test_a_redis_url_that_is_none_stops_the_start() -> None:
+    """Its value stays secret: it may hold a password."""
+    with pytest.raises(ConfigError, match=r"REDIS_URL=\(secret\)") as caught:
+        assembly._cached(_settings(redis_url=SecretStr("http://user:hunter2@x")), ScriptedEngine(), Hooks())
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,1 @@
+"""What the result cache finds in real reviews, and what it saves."""
