@@ -159,7 +159,7 @@ async def test_when_kafka_refuses_most_results_no_more_are_taken_until_a_probe_s
     async with world.running(ScriptedEngine()) as member:
         await until(lambda: any(reason.startswith("publishing: ") for reason in member.health.ready()[1]))
         await asyncio.sleep(1)
-        assert len(await world.letters()) <= 8
+        assert len(await world.letters()) <= COUNT // 8  # fewer than open it, and a probe now and then
         await _limit(world, world.settings.topics.sentiment, 1_000_000)
         results, letters = await world.until_answered(COUNT)
         await until(lambda: member.health.ready()[0])
