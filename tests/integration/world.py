@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from consumer.engines.contract import Engine
 from consumer.kafka import admin
+from consumer.kafka.header_names import read_any_header_name
 from consumer.pipeline.assembly import Assembly, assemble
 from consumer.settings import Batches, Breaker, Delivery, EngineChoice, Jobs, Lanes, Retries, Service, Settings
 from consumer.stream.place import Origin
@@ -116,6 +117,7 @@ class World:
 
     async def read(self, topic: str) -> list[Any]:
         """All records of a topic, partition by partition in offset order."""
+        read_any_header_name()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka.bootstrap_servers,
             enable_auto_commit=False,
