@@ -5,13 +5,15 @@ from functools import partial
 
 from consumer.analysis.calibration import Calibration
 from consumer.analysis.sentiment import Verdict, read_sentiment
-from consumer.analysis.task import Kind, Task
-from consumer.analysis.text import language_of
+from consumer.analysis.task import Kind, Language, Task
 from consumer.analysis.totals import ratios
 from consumer.engines.contract import Answer, Prepared
 from consumer.pipeline.requests.questions import Question
 from schemas.base import Sentiment
 from schemas.batch import ReviewSentiment, SentimentBatchItem, SentimentBatchResult
+
+EITHER: Language = "ko"
+"""One prompt serves both languages where the answer is a label: which it is need not be found out."""
 
 
 class Labels:
@@ -25,7 +27,7 @@ class Labels:
         """All at once."""
         return [
             Question(
-                Task(Kind.SENTIMENT, language_of([review.content]), reviews=(review.content,)),
+                Task(Kind.SENTIMENT, EITHER, reviews=(review.content,)),
                 f"sentiment/{number}",
                 partial(self._take, number),
             )
