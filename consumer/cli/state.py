@@ -109,7 +109,7 @@ def reset(
     """Delete the state of the group's lanes, in Kafka and on this host, after a question. The group must be stopped."""
     settings = _wanted()
     with _values() as values:
-        plan = _run(_planned(settings, values, to))
+        lanes, plan = _run(_planned(settings, values, to))
         if not plan:
             typer.echo("there is no state, and no committed offset: nothing to do")
             return
@@ -120,7 +120,7 @@ def reset(
         with progress(keys) as (say, advance):
             say("tombstones")
             _run(_carried_out(settings, plan, values, advance))
-    for file in resetting.remove_local_stores(settings, [lane.lane for lane in plan]):
+    for file in resetting.remove_local_stores(settings, lanes):
         typer.echo(f"deleted {file}")
     typer.echo("done; `review-consumer run` goes on as the table says")
 
@@ -152,14 +152,15 @@ async def _read_all(settings: Settings, values: LatestValues, restaurant: str | 
     return await _read(settings, [p for p in lanes if partition in {None, p.partition}], values, restaurant)
 
 
-async def _planned(settings: Settings, values: LatestValues, to: To) -> list[LaneReset]:
+async def _planned(settings: Settings, values: LatestValues, to: To) -> tuple[list[Partition], list[LaneReset]]:
+    """All lanes, and what is to be done with those that have anything: an empty store may lie here without a commit."""
     await resetting.require_no_members(settings)
     counts = await _counts(settings)
     inputs = [settings.topics.reviews, settings.topics.by_group]
     lanes = [Partition(topic, number) for topic in inputs for number in range(counts[topic])]
     found = await _read(settings, lanes, values, None)
     plans = [resetting.planned(lane, counts[lane.topic], at, values, to.value) for lane, at in found.items()]
-    return [plan for plan in plans if plan is not None]
+    return lanes, [plan for plan in plans if plan is not None]
 
 
 async def _carried_out(
