@@ -70,7 +70,8 @@ async def run_trial(
     )
     figures.wrong += _differences("a letter", wanted, letters)
     figures.wrong += _differences("a result", good, results)
-    say(f"{figures.letters} dead letters, {figures.results} results in {figures.seconds:.1f} s")
+    told = f"{figures.letters} dead letters, {figures.results} results in {figures.seconds:.1f} s"
+    say(f"{told}; {len(figures.wrong)} of them not as they should be")
     figures.replayed = await _replay(world, figures)
     await _answer(world, patience)
     mended = Counter(f"bad-{n}" for n, m in enumerate(bad) if m.mended)
