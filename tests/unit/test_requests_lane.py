@@ -55,9 +55,9 @@ class RequestsLane:
         request = {"request_id": "r", "index": index, "count": count, "kind": kind, "restaurant": item, **more}
         self.send_bytes(encode_document(request))
 
-    def send_bytes(self, value: bytes | None) -> None:
+    def send_bytes(self, value: bytes | None, *more_headers: tuple[str, bytes]) -> None:
         """Any record."""
-        headers = ((TRACEPARENT, TRACE),)
+        headers = ((TRACEPARENT, TRACE), *more_headers)
         record = FakeRecord(topic=NAMES.requests, offset=self._offset, key=b"k", value=value, headers=headers)
         self._offset += 1
         self.workload.receive(record)
@@ -241,6 +241,15 @@ def test_what_is_no_request_is_a_dead_letter(value: bytes | None, reason: str) -
     assert (letter.topic, letter.key, letter.value) == (NAMES.dlq, b"k", value)
     assert dict(letter.headers)["dlq.reason"] == reason.encode()
     assert list(lane.worker.done) == [0]
+
+
+def test_a_header_name_that_is_not_utf_8_makes_a_dead_letter() -> None:
+    """Though the request itself could be read."""
+    lane = RequestsLane()
+    lane.send_bytes(request_bytes(), ("\udcff", b""))
+    assert (lane.commit(), lane.asks) == ([], [])
+    (letter,) = lane.published
+    assert dict(letter.headers)["dlq.reason"] == b"invalid_header"
 
 
 def test_a_reply_that_kafka_refuses_becomes_an_error() -> None:

@@ -15,7 +15,7 @@ from consumer.pipeline.requests.summary import Summary
 from consumer.pipeline.worker import Worker
 from consumer.pipeline.workload import Shared, Staged
 from consumer.stream.place import Place
-from consumer.stream.record import Output, Record
+from consumer.stream.record import Output, Record, check_header_names
 from schemas.base import WireModel
 from schemas.batch import SentimentBatchItem, StrengthBatchItem, SummaryBatchItem
 from schemas.codec import Undecodable, decode
@@ -59,8 +59,9 @@ class Requests:
     def receive(self, record: Record) -> None:
         """Decode, and begin; what is no request is done at once."""
         try:
+            check_header_names(record)
             request = read_request(record.value)
-        except Undecodable as error:
+        except (Undecodable, DeadLetter) as error:
             self._done(Bad(record, DeadLetter(error.reason, str(error))))
             return
         InFlight(
