@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from consumer.engines.contract import Answer, Engine, Fault
 from consumer.errors import DeadLetter, EngineDown, EngineUnavailable, Expired, RetryLater
@@ -113,20 +112,22 @@ class Dispatcher:
         self._dead.clear()
         async with asyncio.TaskGroup() as tasks:
             work = [
-                self._watched(tasks, self._prepare(), "prepare"),
-                self._watched(tasks, self._send_batches(tasks), "send"),
+                self._watched(tasks, self._prepare, "prepare"),
+                self._watched(tasks, partial(self._send_batches, tasks), "send"),
             ]
             await self._dead.wait()
             for task in (*work, *self._running.values()):  # their calls fail too, or never return
                 task.cancel()
         return self._died(self._error or EngineDown("unknown"))
 
-    def _watched(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+    def _watched(
+        self, tasks: asyncio.TaskGroup, work: Callable[[], Awaitable[None]], name: str
+    ) -> "asyncio.Task[None]":
         """A task that ends well when the engine dies, and tells of it."""
 
         async def watch() -> None:
             try:
-                await work
+                await work()
             except EngineDown as error:
                 self._error = self._error or error
                 self._dead.set()
@@ -230,7 +231,8 @@ class Dispatcher:
     def _start(self, tasks: asyncio.TaskGroup, batch: Batch[Ask], now: float) -> None:
         flight = self._quarantine.begin([item.payload for item in batch.items])
         running = Running(batch, self._admission.admit(batch.tokens), now, flight)
-        self._running[running] = self._watched(tasks, self._run_batch(running), "batch")
+        self._running[running] = task = self._watched(tasks, partial(self._run_batch, running), "batch")
+        task.add_done_callback(lambda _: self._end(running))  # also where it is cancelled before its first step
         self._tell_start(running)
 
     async def _try_suspects(self, tasks: asyncio.TaskGroup) -> None:
@@ -311,8 +313,9 @@ class Dispatcher:
             self._end(running)
 
     def _end(self, running: Running) -> None:
+        if self._running.pop(running, None) is None:
+            return
         running.permit.close()
-        del self._running[running]
         if running.open:  # cut short: what the engine was at
             self._stranded.extend(running.asks())
         else:

@@ -441,3 +441,21 @@ async def test_a_process_that_ended_well_accuses_nobody(tmp_path: Path) -> None:
         again.ask("a", "b")
         await again.until(2)
     assert max((event.count for event in again.events if event.what is What.SUSPECTS), default=0) == 0
+
+
+async def test_a_batch_that_is_cancelled_before_its_first_step_gives_its_permit_back(tmp_path: Path) -> None:
+    """It never reaches the engine; what it held is stranded, as of any batch that was cut short."""
+    bench = Bench(MortalEngine(), tmp_path)
+    bench.directory.open()
+    bench.ask("a")
+    async with asyncio.TaskGroup() as tasks:
+        dispatcher = bench.dispatcher
+        await bench.engine.start()
+        (ask,) = dispatcher._new
+        (ask.prepared,) = await bench.engine.prepare([ask.task], BUDGET)
+        dispatcher._pack(ask, dispatcher._batcher)
+        dispatcher._send(tasks, dispatcher._batcher, asyncio.get_running_loop().time(), flush=True)
+        assert [task.cancel() for task in dispatcher._running.values()] == [True]
+    assert (dispatcher._running, dispatcher._admission.batches_running) == ({}, 0)
+    assert dispatcher._stranded == [ask]
+    bench.directory.close()

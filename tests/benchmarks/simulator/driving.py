@@ -19,6 +19,7 @@ from consumer.state_dir import StateDirectory
 from consumer.stream.admission import Admission
 from consumer.stream.backpressure import LaneFill, WaterMarks, decide
 from consumer.stream.batcher import Batcher, BatchLimits
+from consumer.stream.breaker import BreakerRules
 from consumer.stream.ceiling import Ceiling, CeilingRules
 from consumer.stream.lane import Lane
 from consumer.stream.retry import RetryPolicy
@@ -67,7 +68,7 @@ class Joined:
             self.engine,
             self.batcher,
             self.admission,
-            DispatchRules(self.budget, 3600.0, RetryPolicy()),
+            DispatchRules(self.budget, 3600.0, RetryPolicy(), BreakerRules(share=1)),
             Quarantine(StateDirectory(Path("unused"), "unused"), hooks),
             hooks,
             clock=self.clock,
@@ -147,7 +148,7 @@ class Bench:
                 for one in topics:
                     one.commit()
             fills = {one.number: LaneFill(len(one.lane), one.lane.size) for one in topics}
-            decision = decide(self.marks, fills, paused, self.dispatcher.waiting_tokens)
+            decision = decide(self.marks, fills, paused, self.dispatcher.waiting_tokens(""))
             paused = (paused | decision.pause) - decision.resume
             await asyncio.sleep(POLL_SECONDS)
 
