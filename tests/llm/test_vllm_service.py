@@ -118,9 +118,11 @@ async def test_invariant_6_the_worker_is_struck_in_mid_batch_and_every_record_is
 ) -> None:
     """Readiness false meanwhile, liveness true, a new engine, nothing left of the old one, no dead letter."""
     world = await world_of(kafka, topic_prefix)
-    await world.send([review(n % 7, n, "음식이 정말 맛있고 친절해요. " * 10) for n in range(COUNT)])
+    await world.send(
+        [review(n % 7, n, f"{n}번째 손님입니다. 음식이 정말 맛있고 친절해요. " * 10) for n in range(COUNT)]
+    )
     async with asyncio.timeout(SECONDS), world.running(Kept(vllm)) as member:
-        while not vllm.load().running + vllm.load().waiting and not await world.results():  # type: ignore[union-attr]
+        while vllm._life is None or not vllm._life._in_flight:
             await asyncio.sleep(0.01)
         old = tree(vllm)
         for process in workers(vllm):
