@@ -33,7 +33,7 @@ def key_of(identity: Identity, prepared: Prepared) -> bytes:
 
     The text counts as it was cut, so it holds the length of truncation, and one text that is cut to two lengths has two
     keys. A prompt is its version and its task: it is not written out for this, which would take milliseconds.
-    Calibration does not count: it is applied to what is read.
+    Calibration does not count: it is applied to what is read. Nor does a stricter instruction: the same is asked.
     """
     task = prepared.task
     asked: tuple[str, ...] = (task.kind, prepared.prefix, *task.reviews)
@@ -41,7 +41,8 @@ def key_of(identity: Identity, prepared: Prepared) -> bytes:
         asked = (prompts.prompt_id(task.kind), *asked)
     else:
         made = (prompts.prompt_id(task.kind, task.language), _schema(task.kind), SAMPLING)
-        asked = (*made, *map(_claim, task.claims), task.background, *asked)
+        known = (leaning or "" for leaning in task.leanings)
+        asked = (*made, *map(_claim, task.claims), task.background, *known, *asked)
     return _digest((identity.engine, identity.model, identity.detail, *asked))
 
 

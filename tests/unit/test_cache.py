@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from pydantic import SecretStr
@@ -198,6 +198,24 @@ def test_the_key_holds_all_that_decides_an_answer() -> None:
     ]
     assert len(set(keys)) == len(keys)
     assert key_of(Identity("vllm", "qwen+adapter", '{"dtype": "float16"}'), prepared(sentiment("굿"))) == keys[0]
+
+
+OTHERWISE = {
+    "kind": Kind.COMPARISON,
+    "language": "en",
+    "reviews": ("맛있어요",),
+    "claims": (Claim("positive", AspectName.FOOD, "맛있다.", 3),),
+    "background": "다른 곳",
+    "leanings": ("positive", None),
+    "strict": True,
+}
+
+
+@pytest.mark.parametrize("part", [its.name for its in fields(Task)])
+def test_every_part_of_a_task_counts(part: str) -> None:
+    """What is known of its reviews beforehand too. An answer to a stricter instruction is one to the same question."""
+    changed = replace(SUMMARY, **{part: OTHERWISE[part]})  # type: ignore[arg-type]
+    assert (key_of(IDENTITY, prepared(changed)) == key_of(IDENTITY, prepared(SUMMARY))) == (part == "strict")
 
 
 def test_a_new_prompt_version_is_a_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
