@@ -1,8 +1,5 @@
 """`review-consumer dlq list | show | replay | export`: what became a dead letter, why, and how it goes back."""
 
-import asyncio
-import logging
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -11,11 +8,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from consumer import settings as _settings
 from consumer.cli.dlq_documents import letter_document, letter_table, moment, tally_document, tally_table
+from consumer.cli.kafka_settings import kafka_settings
 from consumer.cli.measuring import console
 from consumer.cli.output import opened_output
-from consumer.cli.progress import loop_factory, open_ended
+from consumer.cli.progress import open_ended, run_loop, until_stopped
 from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.pipeline.exact_run import Plan
 from consumer.pipeline.replay import Count, Replay, each_letter, one_letter
@@ -42,7 +39,7 @@ def list_letters(
     *, reason: Reasons = None, since: Since = None, until: Until = None, key: Key = None, as_json: AsJson = False
 ) -> None:
     """Count the dead letters by reason, with the oldest and newest of each, and where the newest lies."""
-    settings, selection, tally = _wanted(), _selection(reason, since, until, key), Tally()
+    settings, selection, tally = kafka_settings(), _selection(reason, since, until, key), Tally()
     _read(settings, selection, lambda letter, replayed: tally.add(letter, replayed=replayed))
     if as_json:
         sys.stdout.buffer.write(encode_pretty(tally_document(tally)))
@@ -57,7 +54,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one dead letter whole, its value decoded where it can be. Status 1: there is none."""
-    settings = _wanted()
+    settings = kafka_settings()
     found = _run(one_letter(settings, *_place(place)))
     if found is None:
         typer.echo(f"{settings.topics.dlq} has no record at {place}", err=True)
@@ -78,7 +75,7 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Instead of standard output.")] = None,
 ) -> None:
     """Write the dead letters as JSON lines, byte for byte: what is no UTF-8 in base64. Review texts are in it."""
-    settings, selection = _wanted(), _selection(reason, since, until, key)
+    settings, selection = kafka_settings(), _selection(reason, since, until, key)
     with opened_output(out) as stream:
         _read(
             settings,
@@ -106,7 +103,7 @@ def replay(
     was replayed is not replayed by another selection. Mend first what they failed of: those that fail again are dead
     letters again, with their attempts added up. Status 1 if it ended before the end.
     """
-    settings, selection = _wanted(), _selection(reason, since, until, key, max_attempts)
+    settings, selection = kafka_settings(), _selection(reason, since, until, key, max_attempts)
     would = _replayed(settings, selection, Plan(dry=True))
     _tell(settings, would, dry=True)
     if dry_run or not would.replayed.count:
@@ -120,7 +117,7 @@ def _replayed(settings: Settings, selection: Selection, plan: Plan) -> Count:
     """Run it, with a bar. What ends it early ends the command, with a message."""
     with open_ended("counting" if plan.dry else "replaying") as tell:
         run = Replay(settings, selection, plan, lambda count, remaining: tell(_seen(count), _seen(count) + remaining))
-        whole = _run(_until_stopped(run.run(), run.stop))
+        whole = _run(until_stopped(run.run(), run.stop))
     if not whole:
         _tell(settings, run.count, dry=plan.dry)
         typer.echo("stopped before the end; run it again to go on from here", err=True)
@@ -155,29 +152,13 @@ def _read(settings: Settings, selection: Selection, take: Callable[[Letter, bool
         _run(each_letter(settings, selection, take, advance))
 
 
-async def _until_stopped(run: Coroutine[Any, Any, T], stop: Callable[[], None]) -> T:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    return await run
-
-
 def _run(main: Coroutine[Any, Any, T]) -> T:
     """Run it. What may be better in a moment ends with a message and status 1, what a person must change with 2."""
     try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(main)
+        return run_loop(main)
     except (Fenced, RetryLater) as error:
         typer.echo(f"{error}; run it again to go on", err=True)
         raise typer.Exit(EXIT_PROBLEM) from None
-
-
-def _wanted() -> Settings:
-    """Raises ConfigError where the settings are wrong."""
-    settings = _settings.load()
-    _settings.require_bootstrap_servers(settings)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would log is in the message
-    return settings
 
 
 def _selection(

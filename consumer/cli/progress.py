@@ -1,6 +1,7 @@
-"""What commands that take a while have in common: a bar on standard error, and a quick event loop."""
+"""What commands that take a while have in common: a bar on standard error, a quick event loop, a graceful stop."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -34,11 +35,19 @@ def open_ended(text: str) -> Iterator[Callable[[int, int], None]]:
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run it to its end."""
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 
 
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+async def until_stopped(work: Coroutine[Any, Any, T], stop: Callable[[], None]) -> T:
+    """Await it; SIGTERM and SIGINT call `stop`, which lets it end."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    return await work
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """That of uvloop where there is one: several times as many records a second."""
     if sys.platform == "win32":
         return None

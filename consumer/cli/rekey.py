@@ -1,16 +1,13 @@
 """`review-consumer rekey`: a topic that is keyed some other way, copied into the reviews topic exactly once."""
 
-import asyncio
-import logging
-import signal
 import sys
 import time
 from typing import Annotated
 
 import typer
 
-from consumer import settings as _settings
-from consumer.cli.progress import open_ended
+from consumer.cli.kafka_settings import kafka_settings
+from consumer.cli.progress import open_ended, run_loop, until_stopped
 from consumer.errors import Fenced, RetryLater
 from consumer.pipeline.rekey import Plan, Rekey
 from consumer.settings import Settings
@@ -30,9 +27,7 @@ def rekey(
     that was there at its start, and may be stopped or killed at any time: run again, it goes on where it was.
     Status 1 if it ended before.
     """
-    settings = _settings.load()
-    _settings.require_bootstrap_servers(settings)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would log is in the message
+    settings = kafka_settings()
     with open_ended("rekey") as tell:
         run = Rekey(
             settings,
@@ -51,16 +46,9 @@ def rekey(
 def _ended(run: Rekey) -> tuple[str, bool]:
     """What went wrong, if anything, and whether all was copied."""
     try:
-        return "", asyncio.run(_run(run))
+        return "", run_loop(until_stopped(run.run(), run.stop))
     except (Fenced, RetryLater) as error:
         return str(error), False
-
-
-async def _run(run: Rekey) -> bool:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, run.stop)
-    return await run.run()
 
 
 def _summary(settings: Settings, source: str, run: Rekey, *, dry: bool) -> str:

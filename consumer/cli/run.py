@@ -11,7 +11,7 @@ import typer
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from consumer import settings as _settings
-from consumer.cli.progress import loop_factory
+from consumer.cli.progress import run_loop
 from consumer.errors import ConfigError, EngineDown
 from consumer.hooks import logs
 from consumer.hooks.http import serving
@@ -53,8 +53,7 @@ def run(
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_serve(settings, registry, origin.value if origin else None))
+        run_loop(_serve(settings, registry, origin.value if origin else None))
     except BaseExceptionGroup as group:  # a TaskGroup's: what ended it decides how we end
         _end(_leaves(group), group)
     except EngineDown as error:

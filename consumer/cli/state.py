@@ -1,6 +1,5 @@
 """`review-consumer state show | export | reset`: what the changelogs hold, and how to begin anew."""
 
-import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import orjson
 import typer
 from rich.table import Table
 
-from consumer import settings as _settings
+from consumer.cli.kafka_settings import kafka_settings
 from consumer.cli.measuring import console
 from consumer.cli.output import opened_output
 from consumer.cli.progress import progress, run_loop
@@ -56,7 +55,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON document.")] = False,
 ) -> None:
     """Show what is known of one restaurant, from the changelog; running members do not notice. Status 1: nothing."""
-    settings = _wanted()
+    settings = kafka_settings()
     with _values() as values:
         lanes = _run(_of_restaurant(settings, restaurant, values))
         documents = [
@@ -81,7 +80,7 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Instead of standard output.")] = None,
 ) -> None:
     """Write the state as JSON lines, the latest value of each key. Review texts that wait for a summary are in it."""
-    settings = _wanted()
+    settings = kafka_settings()
     with _values() as values:
         lanes = _run(_read_all(settings, values, restaurant, partition))
         with opened_output(out) as stream:
@@ -107,7 +106,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete the state of the group's lanes, in Kafka and on this host, after a question. The group must be stopped."""
-    settings = _wanted()
+    settings = kafka_settings()
     with _values() as values:
         lanes, plan = _run(_planned(settings, values, to))
         if not plan:
@@ -197,14 +196,6 @@ async def _read(settings: Settings, lanes: Sequence[Partition], values: LatestVa
             say(f"{lane.topic}/{lane.partition}")
             await reading.read(settings, lane, standing.changelog.beginning, values, advance, restaurant)
     return found
-
-
-def _wanted() -> Settings:
-    """Raises ConfigError where the settings are wrong."""
-    settings = _settings.load()
-    _settings.require_bootstrap_servers(settings)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would log is in the message
-    return settings
 
 
 def _run(main: Coroutine[Any, Any, T]) -> T:

@@ -1,7 +1,6 @@
 """`review-consumer topics create | check`: the topics, set up and compared with what they must be."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from consumer import settings as _settings
+from consumer.cli.kafka_settings import kafka_settings
 from consumer.kafka import admin
 from consumer.settings import Settings
 from schemas.topics import TopicSpec, topic_specs
@@ -49,9 +48,7 @@ def check(timeout: Seconds = admin.DEFAULT_SECONDS) -> None:
 
 def _wanted() -> tuple[Settings, Sequence[TopicSpec]]:
     """Raises ConfigError where the settings are wrong."""
-    settings = _settings.load()
-    _settings.require_bootstrap_servers(settings)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would log is in the ConfigError
+    settings = kafka_settings()
     return settings, topic_specs(settings.topics, settings.delivery.kafka_group_id)
 
 
