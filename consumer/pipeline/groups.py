@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from consumer.analysis import strengths
-from consumer.analysis.answers import StrengthAnswer, parse_comparison, parse_strength
+from consumer.analysis.answers import StrengthAnswer, parse_comparison
 from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer, Prepared
 from consumer.errors import DeadLetter
 from consumer.hooks.events import Event, What
 from consumer.pipeline import outputs
 from consumer.pipeline.dispatch import Ask
+from consumer.pipeline.grounding import read_strength
 from consumer.pipeline.parking import Parking
 from consumer.pipeline.strength_outputs import StrengthOutputs
 from consumer.pipeline.worker import Worker
@@ -237,7 +238,7 @@ class Groups:
         self._ask(
             job,
             task,
-            lambda answer: self._finish(replace(job, answer=parse_strength(answer.text, len(task.claims)))),
+            lambda answer: self._finish(replace(job, answer=read_strength(task, answer, self._shared.hooks))),
         )
 
     def _ask(self, job: _Job, task: Task, use: Callable[[Answer], None]) -> None:
@@ -252,8 +253,6 @@ class Groups:
         self._shared.submit(Ask(task, restaurant, Rank.JOB, self._worker, answered, failed, name=name))
 
     def _finish(self, job: _Job) -> None:
-        if job.answer and job.answer.uncited:
-            self._shared.hooks(Event(What.UNGROUNDED, kind=Kind.STRENGTH, count=job.answer.uncited))
         self._finished.append(job)
         self._worker.wake()
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from consumer.analysis import summary
-from consumer.analysis.answers import MAX_REVIEWS, SummaryAnswer, parse_summary
+from consumer.analysis.answers import MAX_REVIEWS, SummaryAnswer
 from consumer.analysis.task import Kind, Language
 from consumer.engines.contract import Answer, Prepared
 from consumer.errors import DeadLetter
 from consumer.hooks.events import Event, What
 from consumer.pipeline.dispatch import Ask
+from consumer.pipeline.grounding import read_summary
 from consumer.pipeline.parking import Parking
 from consumer.pipeline.rounds import MAX_PROMPTS, Question, Round
 from consumer.pipeline.summary_outputs import SummaryOutputs
@@ -171,9 +172,7 @@ class Summaries:
 
     def _ask(self, one: _Round, question: Question) -> None:
         def answered(answer: Answer, prepared: Prepared) -> None:
-            parsed = parse_summary(answer.text, len(question.task.reviews))
-            if parsed.uncited and question.task.reviews:
-                self._shared.hooks(Event(What.UNGROUNDED, kind=Kind.SUMMARY, count=parsed.uncited))
+            parsed = read_summary(question.task, answer, self._shared.hooks)
             for more in one.take(question.number, parsed, self._last(one.restaurant), truncated=prepared.truncated):
                 self._ask(one, more)
             self._look(one)

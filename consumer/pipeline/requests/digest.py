@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from consumer.analysis.answers import SummaryAnswer, parse_summary
+from consumer.analysis.answers import SummaryAnswer
 from consumer.analysis.summary import Merged, merge
-from consumer.analysis.task import Kind, Language, Polarity
+from consumer.analysis.task import Language, Polarity
 from consumer.analysis.text import language_of
 from consumer.engines.contract import Answer, Prepared
-from consumer.hooks.events import Event, Hooks, What
+from consumer.hooks.events import Hooks
+from consumer.pipeline.grounding import read_summary
 from consumer.pipeline.requests.questions import Question
 from consumer.pipeline.rounds import Question as RoundQuestion
 from consumer.pipeline.rounds import Round
@@ -85,9 +86,7 @@ class Digesting:
     def _take(
         self, one: Round[RequestedReview], question: RoundQuestion, answer: Answer, prepared: Prepared
     ) -> Sequence[Question]:
-        parsed = parse_summary(answer.text, len(question.task.reviews))
-        if parsed.uncited and question.task.reviews:
-            self._rules.hooks(Event(What.UNGROUNDED, kind=Kind.SUMMARY, count=parsed.uncited))
+        parsed = read_summary(question.task, answer, self._rules.hooks)
         more = one.take(question.number, parsed, self._last, truncated=prepared.truncated)
         return self._end(one, one.answer) if one.answer else self._questions(one, more)
 

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from consumer.analysis import strengths
-from consumer.analysis.answers import StrengthAnswer, parse_comparison, parse_strength
-from consumer.analysis.task import Kind
+from consumer.analysis.answers import StrengthAnswer, parse_comparison
 from consumer.analysis.text import language_of
 from consumer.engines.contract import Answer, Prepared
 from consumer.errors import DeadLetter
-from consumer.hooks.events import Event, What
+from consumer.pipeline.grounding import read_strength
 from consumer.pipeline.requests.digest import Digest, Digesting, DigestRules
 from consumer.pipeline.requests.questions import Question
 from consumer.pipeline.requests.summary import NO_REVIEWS
@@ -70,9 +69,7 @@ class Strengths:
             return ()
 
         def take(answer: Answer, _: Prepared) -> Sequence[Question]:
-            self._answer = parse_strength(answer.text, len(task.claims))
-            if self._answer.uncited:
-                self._rules.hooks(Event(What.UNGROUNDED, kind=Kind.STRENGTH, count=self._answer.uncited))
+            self._answer = read_strength(task, answer, self._rules.hooks)
             return ()
 
         return [Question(task, "stage-2", take)]
