@@ -13,6 +13,7 @@ from schemas.events import AnalysisRequest
 from schemas.headers import TRACEPARENT, EventType, Headers, cloud_event
 
 SOURCE = "review-producer"
+REQUEST_ID_FORM = "1 to 128 letters, digits, full stops, hyphens and underscores are allowed"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -53,7 +54,7 @@ class Question(Generic[I, R]):
 
     def __init__(self, kind: Kind[I, R, Any], restaurants: tuple[I, ...], ask: Ask, limits: Limits) -> None:
         if ask.request_id is not None and not valid_request_id(ask.request_id):
-            raise ValueError("request_id: 1 to 128 letters, digits, full stops, hyphens and underscores are allowed")
+            raise ValueError(f"request_id: {REQUEST_ID_FORM}")
         self.kind, self.restaurants, self._ask = kind, restaurants, ask
         self.timeout_seconds = limits.timeout_seconds if ask.timeout_seconds is None else ask.timeout_seconds
         self.request_id = ".".join(filter(None, (ask.request_id, uuid.uuid4().hex)))

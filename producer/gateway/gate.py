@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer.asking import valid_request_id
+from producer.asking import REQUEST_ID_FORM, valid_request_id
 from producer.gateway.admission import Keys, Room
 from producer.gateway.problems import Problem, later
 from producer.settings import GatewaySettings
@@ -152,6 +152,5 @@ async def _answer(call: _Call, problem: Problem) -> None:
 
 
 async def _wrong_id(call: _Call) -> None:
-    message = "1 to 128 letters, digits, full stops, hyphens and underscores are allowed"
-    wrong = {"type": "string_pattern_mismatch", "loc": ["header", REQUEST_ID], "msg": message}
+    wrong = {"type": "string_pattern_mismatch", "loc": ["header", REQUEST_ID], "msg": REQUEST_ID_FORM}
     await JSONResponse({"detail": [wrong]}, 422)(call.scope, call.receive, call.send)

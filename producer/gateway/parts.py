@@ -22,9 +22,6 @@ from schemas.http import RestaurantLatest
 
 T = TypeVar("T")
 
-SLICE = 200
-"""Records that the view takes before a reader gets its turn."""
-
 
 class LatestResults:
     """The view, kept up by a follower; its disk is touched in one thread of its own."""
@@ -36,12 +33,16 @@ class LatestResults:
             raise CannotGoOn(f"GATEWAY_VIEW_DIR: the view cannot be made: {error}") from None
         self._thread = ThreadPoolExecutor(1, "view")
         self.follower = Follower(settings.kafka, self._view.topics, self._take, from_beginning=True)
-        self.restaurants = 0
 
     @property
     def ready(self) -> bool:
         """Whether all that lay in the topics at the start has been read."""
         return self.follower.standing
+
+    @property
+    def restaurants(self) -> int:
+        """How many are known."""
+        return self._view.restaurants()
 
     @property
     def complete(self) -> bool:
@@ -63,13 +64,8 @@ class LatestResults:
         self._thread.shutdown(wait=False)
 
     async def _take(self, records: Sequence[Received]) -> None:
-        for first in range(0, len(records), SLICE):
-            part = records[first : first + SLICE]
-            self.restaurants = await self._in_thread(lambda part=part: self._taken(part))  # type: ignore[misc]
-
-    def _taken(self, records: Sequence[Received]) -> int:
-        self._view.take(records)
-        return self._view.restaurants()
+        """As many as a poll brings: then a reader gets its turn."""
+        await self._in_thread(lambda: self._view.take(records))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

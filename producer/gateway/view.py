@@ -58,7 +58,8 @@ class View:
         }
         self._folder = tempfile.TemporaryDirectory(prefix="review-gateway-", dir=folder)
         self._max_pages = max(16, max_bytes // PAGE_BYTES)
-        self._turn = 0
+        self._turn = self._known = 0
+        """Records taken in so far, and how many restaurants are known: to count them all takes long."""
         self.complete = True
         """Whether nothing was forgotten for want of room."""
         self.unreadable = 0
@@ -101,7 +102,7 @@ class View:
 
     def restaurants(self) -> int:
         """How many are known."""
-        return int(self._db.execute("SELECT count(*) FROM written").fetchone()[0])
+        return self._known
 
     def _row(self, record: Received) -> Row:
         key = record.key or b""
@@ -127,7 +128,7 @@ class View:
         """Write whole, or not at all where the file is full."""
         self._db.execute("BEGIN")
         try:
-            self._put(row)
+            more = self._put(row)
             self._db.execute("COMMIT")
         except sqlite3.OperationalError as error:
             if self._db.in_transaction:
@@ -135,26 +136,31 @@ class View:
             if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
                 raise
             return False
+        self._known += more
         return True
 
-    def _put(self, row: Row) -> None:
+    def _put(self, row: Row) -> int:
+        """Returns how many restaurants more are known now."""
         if row.value is None:
             self._db.execute("DELETE FROM latest WHERE topic = ? AND key = ?", (row.topic, row.key))
             left = self._db.execute("SELECT 1 FROM latest WHERE restaurant = ? LIMIT 1", (row.restaurant,)).fetchone()
-            if left is None:
-                self._db.execute("DELETE FROM written WHERE restaurant = ?", (row.restaurant,))
-            return
-        self._db.execute("REPLACE INTO written VALUES (?, ?)", (row.restaurant, self._turn))
+            if left is not None:
+                return 0
+            return -self._db.execute("DELETE FROM written WHERE restaurant = ?", (row.restaurant,)).rowcount
         values = (row.topic, row.key, row.restaurant, row.version, row.value)
         self._db.execute("REPLACE INTO latest VALUES (?, ?, ?, ?, ?)", values)
+        known = (self._turn, row.restaurant)
+        if self._db.execute("UPDATE written SET turn = ? WHERE restaurant = ?", known).rowcount:
+            return 0
+        return self._db.execute("INSERT INTO written (turn, restaurant) VALUES (?, ?)", known).rowcount
 
     def _forget(self) -> None:
         self.complete = False
-        count = max(1, self.restaurants() // FORGET_FRACTION)
+        count = max(1, self._known // FORGET_FRACTION)
         query = "SELECT restaurant FROM written ORDER BY turn LIMIT ?"
         oldest = self._db.execute(query, (count,)).fetchall()
         self._db.executemany("DELETE FROM latest WHERE restaurant = ?", oldest)
-        self._db.executemany("DELETE FROM written WHERE restaurant = ?", oldest)
+        self._known -= self._db.executemany("DELETE FROM written WHERE restaurant = ?", oldest).rowcount
 
     def _opened(self) -> sqlite3.Connection:
         path = Path(self._folder.name) / "view.sqlite3"

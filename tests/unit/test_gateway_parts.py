@@ -183,5 +183,6 @@ def test_a_full_view_forgets_the_least_recent(view: View, tmp_path: Path) -> Non
     assert (view.latest("0"), view.complete) == (None, False)
     assert known(view, "599").summary is not None
     assert 150 < view.restaurants() < 300
+    assert view.restaurants() == view._db.execute("SELECT count(*) FROM written").fetchone()[0]
     view.take([summary("large", "x" * 300_000)])
     assert (view.latest("large"), view.unreadable) == (None, 1)
