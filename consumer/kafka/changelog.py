@@ -10,18 +10,15 @@ from aiokafka.errors import KafkaError
 
 from consumer.errors import ConfigError, RetryLater
 from consumer.kafka.clients import NOT_ALLOWED, client_options, closed, missing_acl, started_or_later
+from consumer.kafka.topic_reader import read_to
 from consumer.stream.changelog import LANE_KEY, Entry
 from consumer.stream.place import LaneMark, read_mark
 from consumer.stream.record import Partition
 from schemas.connection import KafkaConnection
 from schemas.topics import state_topic
 
-POLL_MS = 200
-POLL_RECORDS = 2000
 CONCURRENT_READS = 4
 """Lanes that restore at once: each holds a connection and a fetched megabyte."""
-STALLED_SECONDS = 60.0
-"""Without a record and short of the end: tried again then."""
 
 Progress = Callable[[Sequence[Entry], int, int], None]
 """(records in order, offset after them, the end)."""
@@ -39,23 +36,12 @@ class Changelog:
         self._permits = asyncio.Semaphore(CONCURRENT_READS)
 
     async def read(self, lane: Partition, position: int, take: Progress) -> None:
-        """Hand over every record from `position` to the end. Raises Discontinued, RetryLater, ConfigError.
-
-        The end's last offset is a transaction's marker, never a record: the position tells that the end is reached.
-        """
+        """Hand over every record from `position` to the end. Raises Discontinued, RetryLater, ConfigError."""
         place = TopicPartition(state_topic(self._group_id, lane.topic), lane.partition)
         async with self._permits, self._consumer(place) as consumer:
-            end, at = await self._bounds(consumer, place, position)
-            consumer.seek(place, at)
-            waited = 0.0
-            while at < end:
-                polled = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
-                records = [(record.key, record.value) for record in polled.get(place, ())]
-                before, at = at, await consumer.position(place)
-                take(records, at, end)
-                waited = 0.0 if at > before else waited + POLL_MS / 1000
-                if waited >= STALLED_SECONDS:
-                    raise RetryLater(f"{place.topic}/{place.partition} stands at {at} of {end}")
+            end, begin = await self._bounds(consumer, place, position)
+            async for found, at in read_to(consumer, place, begin, end):
+                take([(record.key, record.value) for record in found], at, end)
 
     async def newest_mark(self, lane: Partition, position: int) -> LaneMark | None:
         """The last mark at or after `position`; None where there is none. Raises as `read`."""

@@ -20,6 +20,25 @@ STALLED_SECONDS = 60.0
 """Without a record and short of the end."""
 
 
+async def read_to(
+    consumer: Any, place: TopicPartition, begin: int, end: int
+) -> AsyncIterator[tuple[Sequence[Any], int]]:
+    """Poll an assigned partition from `begin` until its position is `end`: some records, and the position after them.
+
+    The last offsets may be transactions' markers, never records: the position tells that the end is reached, and the
+    last records may lie beyond it. Raises RetryLater where it stands still.
+    """
+    consumer.seek(place, begin)
+    at, waited = begin, 0.0
+    while at < end:
+        polled = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+        before, at = at, await consumer.position(place)
+        yield polled.get(place, ()), at
+        waited = 0.0 if at > before else waited + POLL_MS / 1000
+        if waited >= STALLED_SECONDS:
+            raise RetryLater(f"{place.topic}/{place.partition} stands at {at} of {end}")
+
+
 class TopicReader:
     """All partitions of a topic, in bounded memory. Raises ConfigError, or RetryLater where a retry may help."""
 
@@ -40,15 +59,10 @@ class TopicReader:
         """What it holds, partition by partition in offset order: some records, and how many offsets that were."""
         for place, end in self._ends.items():
             self._consumer.assign([place])
-            self._consumer.seek(place, at := self._first[place])
-            waited = 0.0
-            while at < end:
-                polled = await self._consumer.getmany(place, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
-                before, at = at, await self._consumer.position(place)
-                yield [record for record in polled.get(place, ()) if record.offset < end], min(at, end) - before
-                waited = 0.0 if at > before else waited + POLL_MS / 1000
-                if waited >= STALLED_SECONDS:
-                    raise RetryLater(f"{place.topic}/{place.partition} stands at {at} of {end}")
+            before = self._first[place]
+            async for records, at in read_to(self._consumer, place, before, end):
+                yield [record for record in records if record.offset < end], min(at, end) - before
+                before = at
 
     async def one(self, partition: int, offset: int) -> Record | None:
         """The record at an offset; None where there is none."""

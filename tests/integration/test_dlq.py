@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,8 +22,7 @@ from consumer.pipeline.outputs import dead_letter
 from consumer.pipeline.replay import Count, Replay
 from consumer.stream.letters import Selection, read_letter
 from consumer.stream.record import Output
-from deploy.kafka.sources import Kafka
-from schemas.topics import TopicNames, murmur2_partition
+from schemas.topics import murmur2_partition
 from tests.integration.malformed import KINDS, malformed
 from tests.integration.scripted import ScriptedEngine, review
 from tests.integration.trial import run_trial
@@ -36,23 +34,9 @@ NOW_MS = int(time.time() * 1000)
 """Records keep their times, and Kafka deletes what is a week old."""
 
 
-@pytest.fixture
-async def world(kafka: Kafka, topic_prefix: str) -> World:
-    """Topics and a group of this test's own, with two partitions."""
-    made = World(kafka.bootstrap_servers, topic_prefix, partitions=2)
-    await made.create()
-    return made
-
-
 def command(world: World, *arguments: str) -> tuple[list[str], dict[str, str]]:
     """`review-consumer dlq ...` and its environment."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "VLLM_", "TOPIC_", "STATE_"))}
-    names = {f"TOPIC_{name.upper()}": getattr(world.settings.topics, name) for name in TopicNames.model_fields}
-    own = {
-        "KAFKA_BOOTSTRAP_SERVERS": str(world.settings.kafka.bootstrap_servers),
-        "KAFKA_GROUP_ID": world.settings.delivery.kafka_group_id,
-    }
-    return [sys.executable, "-m", "consumer.cli", "dlq", *arguments], kept | names | own
+    return [sys.executable, "-m", "consumer.cli", "dlq", *arguments], world.environment()
 
 
 async def dlq(world: World, *arguments: str, answer: str = "") -> "subprocess.CompletedProcess[str]":

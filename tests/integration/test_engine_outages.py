@@ -7,18 +7,9 @@ import pytest
 
 from consumer.analysis.task import Kind, Task
 from consumer.errors import EngineDown, EngineUnavailable
-from deploy.kafka.sources import Kafka
 from schemas.codec import encode_document
 from tests.integration.mortal import MortalEngine
 from tests.integration.world import World, until
-
-
-@pytest.fixture
-async def world(kafka: Kafka, topic_prefix: str) -> World:
-    """Topics and a group of this test's own, with two partitions."""
-    made = World(kafka.bootstrap_servers, topic_prefix, partitions=2)
-    await made.create()
-    return made
 
 
 def review(restaurant: int, number: int, content: str | None = None) -> tuple[bytes, bytes]:

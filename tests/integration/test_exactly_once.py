@@ -30,14 +30,6 @@ from tests.kafka_broker import create_topic
 GENERATION = 7
 
 
-@pytest.fixture
-async def world(kafka: Kafka, topic_prefix: str) -> World:
-    """Topics and a group of this test's own, with two partitions."""
-    made = World(kafka.bootstrap_servers, topic_prefix, partitions=2)
-    await made.create()
-    return made
-
-
 class Members:
     """Stands for the group's coordinator: says whose generation it accepts."""
 

@@ -10,21 +10,12 @@ import pytest
 from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer, Fault
 from consumer.errors import DeadLetter
-from deploy.kafka.sources import Kafka
 from schemas.codec import encode_document
 from schemas.results import RestaurantStrengths, RestaurantSummary, SentimentTotals
 from tests.integration.scripted import ScriptedEngine, review
 from tests.integration.world import PATIENCE, World
 
 RESTAURANTS = 8
-
-
-@pytest.fixture
-async def world(kafka: Kafka, topic_prefix: str) -> World:
-    """Topics and a group of this test's own, with two partitions."""
-    made = World(kafka.bootstrap_servers, topic_prefix, partitions=2)
-    await made.create()
-    return made
 
 
 def praising(task: Task, _time: int) -> Answer | Fault | None:

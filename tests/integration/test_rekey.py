@@ -18,7 +18,7 @@ from consumer.errors import ConfigError, Fenced
 from consumer.pipeline.rekey import Count, Plan, Rekey
 from deploy.kafka.sources import Kafka
 from schemas.codec import encode_document
-from schemas.topics import TopicNames, murmur2_partition
+from schemas.topics import murmur2_partition
 from tests.integration.world import PATIENCE, World
 from tests.kafka_broker import create_topic
 
@@ -172,15 +172,9 @@ async def test_a_record_too_large_for_the_reviews_topic_stops_it(kafka: Kafka, t
 
 def process(world: World) -> "subprocess.Popen[str]":
     """The command."""
-    names = {f"TOPIC_{name.upper()}": getattr(world.settings.topics, name) for name in TopicNames.model_fields}
-    own = {
-        "KAFKA_BOOTSTRAP_SERVERS": world.settings.kafka.bootstrap_servers,
-        "KAFKA_GROUP_ID": world.settings.delivery.kafka_group_id,
-    }
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "TOPIC_"))}
     command = [sys.executable, "-m", "consumer.cli", "rekey", source_of(world)]
     return subprocess.Popen(  # noqa: S603 - our own command
-        command, env=kept | names | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=world.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 

@@ -30,14 +30,6 @@ from tests.integration.world import World, until
 SECONDS = 60
 
 
-@pytest.fixture
-async def world(kafka: Kafka, topic_prefix: str) -> World:
-    """Topics and a group of this test's own, with two partitions."""
-    made = World(kafka.bootstrap_servers, topic_prefix, partitions=2)
-    await made.create()
-    return made
-
-
 def lane_of(world: World, restaurant: str) -> Partition:
     """The lane of a restaurant's reviews."""
     return Partition(world.settings.topics.reviews, murmur2_partition(restaurant.encode(), world.partitions))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -19,38 +18,22 @@ from consumer.store.disk import store_file
 from consumer.store.latest import LatestValues
 from consumer.stream.place import RESETTING
 from consumer.stream.record import Partition
-from deploy.kafka.sources import Kafka
 from schemas.results import RestaurantSummary, SentimentTotals
-from schemas.topics import TopicNames, murmur2_partition
+from schemas.topics import murmur2_partition
 from tests.integration.scripted import ScriptedEngine, review
 from tests.integration.world import World, until
 
 SECONDS = 60
 
 
-@pytest.fixture
-async def world(kafka: Kafka, topic_prefix: str) -> World:
-    """Topics and a group of this test's own, with two partitions."""
-    made = World(kafka.bootstrap_servers, topic_prefix, partitions=2)
-    await made.create()
-    return made
-
-
 async def state(world: World, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run `review-consumer state ...` to its end."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "VLLM_", "TOPIC_", "STATE_"))}
-    names = {f"TOPIC_{name.upper()}": getattr(world.settings.topics, name) for name in TopicNames.model_fields}
-    own = {
-        "KAFKA_BOOTSTRAP_SERVERS": str(world.settings.kafka.bootstrap_servers),
-        "KAFKA_GROUP_ID": world.settings.delivery.kafka_group_id,
-        "STATE_DIR": str(world.settings.service.state_dir),
-        "DELIVERY": world.settings.delivery.delivery,
-    }
+    own = {"STATE_DIR": str(world.settings.service.state_dir), "DELIVERY": world.settings.delivery.delivery}
     command = [sys.executable, "-m", "consumer.cli", "state", *arguments]
     return await asyncio.to_thread(
         subprocess.run,
         command,
-        env=kept | names | own | more,
+        env=world.environment(**own | more),
         capture_output=True,
         text=True,
         timeout=SECONDS,

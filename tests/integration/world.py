@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -74,6 +75,16 @@ class World:
         """Change settings of a section."""
         changed = getattr(self.settings, section).model_copy(update=values)
         self.settings = self.settings.model_copy(update={section: changed})
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Variables of a command in this world."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "VLLM_", "TOPIC_", "STATE_"))}
+        names = {f"TOPIC_{name.upper()}": topic for name, topic in self.settings.topics.model_dump().items()}
+        own = {
+            "KAFKA_BOOTSTRAP_SERVERS": str(self.settings.kafka.bootstrap_servers),
+            "KAFKA_GROUP_ID": self.settings.delivery.kafka_group_id,
+        }
+        return kept | names | own | more
 
     async def create(self) -> None:
         """Make the topics."""
