@@ -138,7 +138,7 @@ def assemble(
     )
     directory = StateDirectory(settings.service.state_dir, settings.delivery.kafka_group_id)
     quarantine = Quarantine(directory, hooks)
-    dispatcher = _dispatcher(settings, engine, quarantine, hooks)
+    dispatcher = make_dispatcher(settings, engine, quarantine, hooks)
     rules = RestartRules(settings.engine.engine_max_restarts, _retry_policy(settings))
     supervisor = Supervisor(engine, dispatcher, quarantine, rules, hooks, random=random.random)
     bounds = Bounds(settings.delivery.revoke_drain_seconds, settings.delivery.shutdown_timeout_seconds)
@@ -276,7 +276,8 @@ def _cached(settings: Settings, engine: Engine, hooks: Hooks) -> Engine:
     return CachingEngine(engine, identity, MemoryCache(service.cache_max_bytes), shared, hooks)
 
 
-def _dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hooks: Hooks) -> Dispatcher:
+def make_dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hooks: Hooks) -> Dispatcher:
+    """The dispatcher that the settings ask for, around an engine."""
     batches, lanes = settings.batches, settings.lanes
     limits = BatchLimits(
         max_tokens=batches.max_tokens_per_batch,

@@ -53,6 +53,34 @@ class TestLocalEngine(EngineSuite):
         outcomes = await asyncio.gather(*runs, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [EngineDown] * 3
 
+    async def test_it_tells_what_waits_for_its_thread(self) -> None:
+        """So that not everything is handed to it at once, and urgent items still overtake; nothing when it is idle."""
+        engine = LocalEngine()
+        await engine.start()
+        batch = await engine.prepare([Task(Kind.SUMMARY, "ko", ("맛있고 친절해요. " * 50,) * 8)] * 10, 8000)
+        run = asyncio.create_task(engine.run(batch, Delivered()))
+        async with asyncio.timeout(10):
+            while not (during := engine.load()).running:
+                await asyncio.sleep(0.001)
+            await run
+        after = engine.load()
+        assert during.running == 1
+        assert 0 < during.waiting < len(batch)
+        assert (after.running, after.waiting, after.number) == (0, 0, len(batch))
+        await engine.stop()
+
+    async def test_what_a_stop_left_unanswered_does_not_count_as_waiting(self) -> None:
+        """Nor what was cancelled."""
+        engine = LocalEngine()
+        await engine.start()
+        batch = await engine.prepare([Task(Kind.SUMMARY, "ko", ("맛있고 친절해요. " * 50,) * 8)] * 10, 8000)
+        stopped, cancelled = (asyncio.create_task(engine.run(batch, Delivered())) for _ in range(2))
+        await asyncio.sleep(0.005)
+        cancelled.cancel()
+        await engine.stop()
+        await asyncio.gather(stopped, cancelled, return_exceptions=True)
+        assert engine.load().waiting == 0
+
     async def test_one_item_that_breaks_the_model_is_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its neighbours in the vectorised pass are labelled."""
         scored = SentimentModel.label_logprobs

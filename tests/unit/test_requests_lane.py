@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -14,10 +16,14 @@ from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer, Prepared
 from consumer.engines.local.engine import LocalEngine
 from consumer.errors import DeadLetter, Expired, RetryLater
-from consumer.hooks.events import Event
+from consumer.hooks.events import Event, Hooks
 from consumer.pipeline.ask import Ask
+from consumer.pipeline.assembly import make_dispatcher
+from consumer.pipeline.quarantine import Quarantine
 from consumer.pipeline.requests.lane import Requests
 from consumer.pipeline.requests.questions import RequestRules
+from consumer.settings import load
+from consumer.state_dir import StateDirectory
 from consumer.stream.place import Place
 from consumer.stream.record import Output, Partition
 from consumer.stream.work import Rank
@@ -31,6 +37,7 @@ from tests.unit.lane_world import NAMES, FakeWorker, shared
 from tests.unit.records import FakeRecord
 
 SAID = cast("Any", USUAL)
+RESTAURANTS = 60
 RULES = RequestRules(language=None, prompt_tokens=1000, prompt_share=4)
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -407,3 +414,34 @@ async def _answer(engine: LocalEngine, task: Task) -> Answer:
     take: Callable[[int, Any], None] = lambda _, answer: found.append(answer)  # noqa: E731
     await engine.run(await engine.prepare([task], 4000), take)
     return found[0]
+
+
+async def test_a_restaurant_that_is_begun_is_finished_before_the_last_is_begun(tmp_path: Path) -> None:
+    """Both stages of the first are over while most of the others' first stage still waits: counted, not timed."""
+    answered: list[Kind] = []
+    engine, hooks = LocalEngine(), Hooks()
+    quarantine = Quarantine(StateDirectory(tmp_path, "unused"), hooks)
+    dispatcher = make_dispatcher(load(), engine, quarantine, hooks)
+
+    def submit(ask: Ask) -> None:
+        use = ask.answered
+
+        def count(answer: Answer, prepared: Prepared) -> None:
+            answered.append(ask.task.kind)
+            use(answer, prepared)
+
+        dispatcher.submit(replace(ask, answered=count))
+
+    lane = RequestsLane(asks=cast("Any", SimpleNamespace(append=submit)))
+    for index in range(RESTAURANTS):
+        reviews = [{"content": f"{text} ({index}, {n})"} for n, text in enumerate(["음식이 맛있어요", "친절해요"] * 10)]
+        item = {"target_restaurant_id": index, "target_reviews": reviews, "comparison_reviews": reviews}
+        lane.send("strength", item, index=index, count=RESTAURANTS)
+    await engine.start()
+    run = asyncio.create_task(dispatcher.run())
+    async with asyncio.timeout(60):
+        while not lane.workload.has_output():
+            await asyncio.sleep(0.001)
+    run.cancel()
+    await engine.stop()
+    assert len(answered) < 2 * RESTAURANTS  # of six questions a restaurant
