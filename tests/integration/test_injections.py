@@ -41,8 +41,8 @@ async def test_orders_change_nothing_of_others_and_every_answer_is_valid(kafka: 
     """The same honest reviews alone, and among reviews that give orders: the same labels, scores, summaries."""
     honest = honest_reviews()
     before = await answered(world(kafka, f"{topic_prefix}before."), LocalEngine(), honest)
-    mixed = [record for pair in zip(honest, attacks(), strict=False) for record in pair]
-    mixed += [*honest[len(mixed) // 2 :], *attacks()[len(mixed) // 2 :]]
+    mixed = [record for pair in zip(honest, attacks(injections()), strict=False) for record in pair]
+    mixed += [*honest[len(mixed) // 2 :], *attacks(injections())[len(mixed) // 2 :]]
     after = await answered(world(kafka, f"{topic_prefix}after."), LocalEngine(), mixed)
     assert len(after.results) == len(mixed)
     assert differences(before, after, lambda one, two: (one.sentiment, one.score) == (two.sentiment, two.score)) == []
@@ -50,7 +50,7 @@ async def test_orders_change_nothing_of_others_and_every_answer_is_valid(kafka: 
         one, two = before.summaries[restaurant], after.summaries[restaurant]
         assert one.model_dump(exclude={"provenance"}) == two.model_dump(exclude={"provenance"})
     assert faults(after, texts_of(mixed)) == []
-    effect = effect_on_own_label(after)
+    effect = effect_on_own_label(after, injections())
     assert effect.reviews == len(injections())
     assert effect.changed <= CHANGED, effect
     assert effect.as_wished <= WISHED, effect

@@ -12,6 +12,8 @@ from tests.llm.server import ARGS
 pytest_plugins = ["tests.kafka_broker"]
 
 MODEL = Path(os.environ.get("LLM_MODEL_DIR", ".cache/gemma-3-270m"))
+WHOLE = "LLM_WHOLE" in os.environ
+"""Whether the long tests take all that they can take, by hand: minutes more each."""
 BUDGET = 2500
 STALL_SECONDS = 40.0
 

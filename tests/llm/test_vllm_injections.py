@@ -6,7 +6,6 @@ from consumer.engines.vllm.engine import VllmEngine
 from deploy.kafka.sources import Kafka
 from schemas.results import SentimentResult
 from tests.integration.injections import (
-    HONEST,
     PLAIN,
     answered,
     attacks,
@@ -18,8 +17,12 @@ from tests.integration.injections import (
     texts_of,
 )
 from tests.integration.world import World
+from tests.llm.conftest import WHOLE
 from tests.llm.test_vllm_pipeline import Lent
 
+CHOSEN = injections() if WHOLE else injections()[::5]
+HONEST = 20 if WHOLE else 10
+"""Reviews of an honest restaurant, which are one summary's."""
 PARROTED = f"{PLAIN}'s strengths hold our prompt"
 """Nobody gives orders there: a small base model repeats its examples unasked."""
 NOISE = 0.05
@@ -47,14 +50,14 @@ async def test_orders_change_nothing_of_others_and_every_answer_is_valid(
     vllm: VllmEngine, kafka: Kafka, topic_prefix: str, record_property: Callable[[str, object], None]
 ) -> None:
     """The same honest reviews alone, and among reviews that give orders. The effect on their own labels is a figure."""
-    honest = honest_reviews()
+    honest = honest_reviews(HONEST)
     before = await answered(world(kafka, f"{topic_prefix}before."), Lent(vllm), honest)
-    mixed = [*honest, *attacks()]
+    mixed = [*honest, *attacks(CHOSEN)]
     after = await answered(world(kafka, f"{topic_prefix}after."), Lent(vllm), mixed)
     assert len(after.results) == len(mixed)
     assert differences(before, after, same) == []
     assert [fault for fault in faults(after, texts_of(mixed)) if not fault.startswith(PARROTED)] == []
-    effect = effect_on_own_label(after)
+    effect = effect_on_own_label(after, CHOSEN)
     record_property("effect", str(effect))
     print(f"\n{effect}")  # noqa: T201 - the figure for tests/README
-    assert effect.reviews == len(injections())
+    assert effect.reviews == len(CHOSEN)

@@ -18,7 +18,7 @@ from tests.integration.scripted import review
 from tests.integration.world import World
 from tests.llm.conftest import STALL_SECONDS
 
-COUNT = 60
+COUNT = 24
 MARKER = "엔진을 멈추는 리뷰"
 SECONDS = 400.0
 
