@@ -60,6 +60,8 @@ class _Job:
     target: RestaurantSummary
     others: tuple[RestaurantSummary, ...]
     comparison: str = ""
+    cached: bool = True
+    """Whether every answer so far came from the result cache."""
     answer: StrengthAnswer | None = None
     fault: DeadLetter | None = None
 
@@ -162,7 +164,8 @@ class Groups:
         if (made.version, made.content) == (last.version, last.content):
             return []  # others have changed, and nothing for this one
         events.append(Event(What.RESULT, kind="strength", reason="analyzed"))
-        return [replace(self._outputs.record(job.member, value, made.revision, now), origin=job.member)]
+        marked = self._outputs.marked(value, cached=job.cached)
+        return [replace(self._outputs.record(job.member, marked, made.revision, now), origin=job.member)]
 
     def _settle(self, jobs: Sequence[_Job], changes: Changes, place: Place) -> None:
         self._store.apply(changes, place)
@@ -220,26 +223,28 @@ class Groups:
         digest, known = self._comparisons.get(member, ("", ""))
         task = strengths.comparison_task(target, job.others)
         if task.claims and digest != basis.others:
-            self._ask(job, task, lambda answer: self._compared(job, parse_comparison(answer.text)))
+            self._ask(job, task, lambda answer: self._compared(job, answer))
         else:
             self._ask_strength(job, known if task.claims else "")
 
-    def _compared(self, job: _Job, comparison: str) -> None:
+    def _compared(self, job: _Job, answer: Answer) -> None:
         """Stage 1 is there: keep it, and go on to stage 2."""
+        comparison = parse_comparison(answer.text)
         self._comparisons[job.member] = job.basis.others, comparison
-        self._ask_strength(job, comparison)
+        self._ask_strength(replace(job, cached=answer.cached), comparison)
 
     def _ask_strength(self, job: _Job, comparison: str) -> None:
         task = strengths.strength_task(job.target, job.others, comparison)
         job = replace(job, comparison=comparison)
         if not task.claims:
-            self._finish(replace(job, answer=strengths.nothing_praised(job.target)))
+            self._finish(replace(job, answer=strengths.nothing_praised(job.target), cached=False))
             return
-        self._ask(
-            job,
-            task,
-            lambda answer: self._finish(replace(job, answer=read_strength(task, answer, self._shared.hooks))),
-        )
+
+        def take(answer: Answer) -> None:
+            parsed = read_strength(task, answer, self._shared.hooks)
+            self._finish(replace(job, answer=parsed, cached=job.cached and answer.cached))
+
+        self._ask(job, task, take)
 
     def _ask(self, job: _Job, task: Task, use: Callable[[Answer], None]) -> None:
         def answered(answer: Answer, _: Prepared) -> None:

@@ -42,6 +42,14 @@ class Question:
     """The same in another process that reads the same reviews."""
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What its result says of an answer."""
+
+    truncated: bool
+    cached: bool
+
+
 class Round(Generic[R]):
     """Reads exactly these reviews, whatever arrives meanwhile: in one prompt with the last summary, or in several."""
 
@@ -65,6 +73,8 @@ class Round(Generic[R]):
         self.language = language_of([review.text or "" for review in self.read], override)
         self._leaning = leaning
         self.truncated = False
+        self.cached = True
+        """Whether every answer so far came from the result cache."""
         self.fault: DeadLetter | None = None
         """Why the round has failed, as a whole: nothing of it is used."""
         self._portions = [self.read[part] for part in cut]
@@ -92,9 +102,10 @@ class Round(Generic[R]):
         last = last if len(self._portions) == 1 else None
         return [self._question(number, part, last) for number, part in enumerate(self._portions)]
 
-    def take(self, number: int, answer: SummaryAnswer, last: Standing | None, *, truncated: bool) -> list[Question]:
+    def take(self, number: int, answer: SummaryAnswer, last: Standing | None, marks: Marks) -> list[Question]:
         """Take in an answer. Gives what follows: after the last of several portions, their paragraph over `last`."""
-        self.truncated |= truncated
+        self.truncated |= marks.truncated
+        self.cached &= marks.cached
         self._open -= 1
         self._answers[number] = answer
         if self.fault or self._open:

@@ -48,6 +48,11 @@ class StrengthOutputs:
             ),
         )
 
+    def marked(self, value: RestaurantStrengths, *, cached: bool) -> RestaurantStrengths:
+        """With the mark of the result cache, which changes nothing of what the strengths say."""
+        made = value.provenance
+        return value.model_copy(update={"provenance": made and made.model_copy(update={"cached": cached})})
+
     def digest(self, value: RestaurantStrengths) -> str:
         """Tells whether two strengths say the same."""
         return blake2b(encode(value), digest_size=16).hexdigest()

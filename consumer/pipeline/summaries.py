@@ -13,7 +13,7 @@ from consumer.hooks.events import Event, What
 from consumer.pipeline.dispatch import Ask
 from consumer.pipeline.grounding import read_summary
 from consumer.pipeline.parking import Parking
-from consumer.pipeline.rounds import MAX_PROMPTS, Question, Round
+from consumer.pipeline.rounds import MAX_PROMPTS, Marks, Question, Round
 from consumer.pipeline.summary_outputs import SummaryOutputs
 from consumer.pipeline.worker import Worker
 from consumer.pipeline.workload import Shared
@@ -173,7 +173,8 @@ class Summaries:
     def _ask(self, one: _Round, question: Question) -> None:
         def answered(answer: Answer, prepared: Prepared) -> None:
             parsed = read_summary(question.task, answer, self._shared.hooks)
-            for more in one.take(question.number, parsed, self._last(one.restaurant), truncated=prepared.truncated):
+            marks = Marks(prepared.truncated, answer.cached)
+            for more in one.take(question.number, parsed, self._last(one.restaurant), marks):
                 self._ask(one, more)
             self._look(one)
 
@@ -215,5 +216,6 @@ class Summaries:
         after = staged.restaurant(one.restaurant) or found
         version = last.version if last else 0
         texts = answer.overall, merged.positive, merged.negative, one.language
-        made = state.bounded(SummaryState(*texts, version, after.group, one.truncated, after.counts))
-        return [] if made == last else self._outputs.replaced(staged, one.restaurant, after, made, now)
+        made = state.bounded(SummaryState(*texts, version, after.group, one.truncated, after.counts, one.cached))
+        unchanged = last is not None and replace(last, cached=made.cached) == made
+        return [] if unchanged else self._outputs.replaced(staged, one.restaurant, after, made, now)

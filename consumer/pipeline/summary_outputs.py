@@ -64,6 +64,7 @@ class SummaryOutputs:
                 model=self._shared.made.model,
                 prompt=prompts.prompt_id(Kind.SUMMARY),
                 truncated=made.truncated,
+                cached=made.cached,
             ),
         )
 

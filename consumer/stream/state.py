@@ -67,6 +67,8 @@ class SummaryState:
     """The last reviews it read were cut."""
     counted: tuple[int, int, int] = (0, 0, 0)
     """Positive, negative and all reviews, as they were published with it."""
+    cached: bool = False
+    """No engine was asked for it: the result cache had all of it."""
 
 
 def bounded(summary: SummaryState) -> SummaryState:

@@ -142,7 +142,13 @@ class ReviewsLane:
         return self.workload.start_jobs(self.now)
 
     def answer(
-        self, ask: Ask, positive: Sequence[int] = (1,), negative: Sequence[int] = (), text: str = "요약"
+        self,
+        ask: Ask,
+        positive: Sequence[int] = (1,),
+        negative: Sequence[int] = (),
+        text: str = "요약",
+        *,
+        cached: bool = False,
     ) -> None:
         """Answer a summary's question: food is praised by some reviews, service blamed by others."""
         document = {
@@ -154,7 +160,7 @@ class ReviewsLane:
         }
         self.asks.remove(ask)
         prepared = Prepared(ask.task, 1, "", 0, truncated=False)
-        ask.answered(Answer(text=encode_document(document).decode()), prepared)
+        ask.answered(Answer(text=encode_document(document).decode(), cached=cached), prepared)
 
     def fail(self, ask: Ask) -> None:
         """A question fails for good."""

@@ -79,7 +79,7 @@ class GroupsLane:
         """Start what is due."""
         return self.workload.start_jobs(self.now)
 
-    def answer(self, ask: Ask, text: str = "음식이 강점입니다.") -> None:
+    def answer(self, ask: Ask, text: str = "음식이 강점입니다.", *, cached: bool = False) -> None:
         """As an engine would."""
         self.asks.remove(ask)
         said = {
@@ -87,7 +87,7 @@ class GroupsLane:
             Kind.STRENGTH: {"strengths": [{"claim": 1, "text": "음식"}], "strength_summary": text},
         }[ask.task.kind]
         prepared = Prepared(ask.task, 1, "", 0, truncated=False)
-        ask.answered(Answer(text=encode_document(said).decode()), prepared)
+        ask.answered(Answer(text=encode_document(said).decode(), cached=cached), prepared)
 
     def commit(self) -> list[tuple[bytes | None, str]]:
         """All that is done; gives (key, ce_id) of what was published, "" for a tombstone."""
@@ -174,6 +174,33 @@ def test_a_refresh_that_says_the_same_is_not_published(lane: GroupsLane) -> None
     assert lane.work() == [_id("b", "3")]
     lane.now += 1000
     assert lane.work() == []
+
+
+@pytest.mark.parametrize("cached", [(True, True), (True, False), (False, True)])
+def test_strengths_are_marked_as_cached_where_no_engine_was_asked_for_any_of_them(
+    lane: GroupsLane, cached: tuple[bool, bool]
+) -> None:
+    """Both stages; and the mark alone is nothing new to publish."""
+    lane.put("a", 1)
+    lane.put("b", 1)
+    lane.start()
+    for its in cached:
+        lane.answer(next(ask for ask in lane.asks if ask.restaurant == "a"), cached=its)
+    lane.work()
+    assert [_cached(output) for output in lane.published if output.key == group_key("g", "a")] == [all(cached)]
+    lane.put("b", 2)
+    lane.put("b", 3)
+    lane.now += 1000
+    lane.start()
+    while lane.asks:
+        lane.answer(lane.asks[0], cached=not all(cached))
+        lane.start()
+    assert all(key != group_key("g", "a") for key, _ in lane.commit())
+
+
+def _cached(output: Output) -> bool:
+    made = decode(RestaurantStrengths, output.value).provenance
+    return made is not None and made.cached
 
 
 def test_the_newest_wins(lane: GroupsLane) -> None:

@@ -160,6 +160,25 @@ def test_a_summary_that_says_nothing_new_is_not_published_again() -> None:
     assert [made.version for made in lane.summaries() if made] == [1, 2]
 
 
+@pytest.mark.parametrize("cached", [(True, True, True), (False, True, True), (True, True, False)])
+def test_a_summary_is_marked_as_cached_where_no_engine_was_asked_for_any_of_it(cached: tuple[bool, ...]) -> None:
+    """Two portions and their paragraph; the mark alone is nothing new to publish."""
+    lane = ReviewsLane()
+    _many(lane, 20)
+    lane.start()
+    for its in cached:
+        lane.answer(lane.asks[0], cached=its)
+    lane.commit()
+    lane.send(1, 1, "good with more words")
+    lane.commit()
+    lane.now += 61
+    lane.start()
+    while lane.asks:
+        lane.answer(lane.asks[0], positive=(), cached=not all(cached))
+    lane.commit()
+    assert [made.provenance.cached for made in lane.summaries() if made and made.provenance] == [all(cached)]
+
+
 def test_counts_are_corrected_though_no_other_summary_is_owed() -> None:
     """The one review that was new is deleted before it was read: nobody would write another summary."""
     lane = ReviewsLane()

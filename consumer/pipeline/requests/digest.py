@@ -12,8 +12,8 @@ from consumer.engines.contract import Answer, Prepared
 from consumer.hooks.events import Hooks
 from consumer.pipeline.grounding import read_summary
 from consumer.pipeline.requests.questions import Question
+from consumer.pipeline.rounds import Marks, Round
 from consumer.pipeline.rounds import Question as RoundQuestion
-from consumer.pipeline.rounds import Round
 from schemas.batch import RatedReview
 from schemas.findings import Aspect
 
@@ -87,7 +87,7 @@ class Digesting:
         self, one: Round[RequestedReview], question: RoundQuestion, answer: Answer, prepared: Prepared
     ) -> Sequence[Question]:
         parsed = read_summary(question.task, answer, self._rules.hooks)
-        more = one.take(question.number, parsed, self._last, truncated=prepared.truncated)
+        more = one.take(question.number, parsed, self._last, Marks(prepared.truncated, answer.cached))
         return self._end(one, one.answer) if one.answer else self._questions(one, more)
 
     def _end(self, one: Round[RequestedReview], answer: SummaryAnswer) -> Sequence[Question]:
