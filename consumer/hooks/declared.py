@@ -100,8 +100,8 @@ RECEIVED = _counter(
 RECORDS = _counter(
     "records",
     "records",
-    "Input records whose outcome is committed. Outcome: analyzed, duplicate, superseded, deleted, expired, dead_letter; "
-    "of requests analyzed or an error's code; of by-group summaries taken.",
+    "Input records whose outcome is committed: analyzed, duplicate, superseded, deleted, expired, dead_letter; of "
+    "requests analyzed or an error's code; of by-group summaries taken.",
     "topic",
     "outcome",
 )
@@ -130,7 +130,9 @@ LAG_SECONDS = _gauge(
     "partition",
 )
 OLDEST_WAITING_REVIEW = _gauge(
-    "oldest_waiting_review_seconds", "seconds", "Since when the oldest review waits here for its answer; 0: none does."
+    "oldest_waiting_review_seconds",
+    "seconds",
+    "Since when the oldest review, or request, waits here for its answer; 0: none does.",
 )
 END_TO_END = _histogram(
     "end_to_end_seconds", "seconds", "From a record's Kafka timestamp to its committed result.", _LATENCY, "topic"
@@ -207,8 +209,8 @@ UNGROUNDED = _counter(
 COMPARED_LABELS = _counter(
     "compared_labels",
     "",
-    "Labels of reviews that say what their author thought, in is_recommended or rating. Result: agree, disagree, neutral "
-    "(the label, or the rating, takes no side).",
+    "Labels of reviews that say what their author thought, in is_recommended or rating. Result: agree, disagree, "
+    "neutral (the label, or the rating, takes no side).",
     "field",
     "result",
 )
