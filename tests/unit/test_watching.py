@@ -54,7 +54,7 @@ class World:
             self.health,
             hooks,
             bounds,
-            directory=directory,  # never opened here
+            directory=directory,
             gate=gate,
         )
         source: Any = SimpleNamespace(paused=lambda: frozenset(self.paused), ends=self._ends)
