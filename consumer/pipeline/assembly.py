@@ -1,10 +1,12 @@
 """Builds the service out of its parts, from the settings."""
 
 import json
+import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -17,10 +19,12 @@ from consumer.cache.shared import SharedCache
 from consumer.engines.contract import Engine
 from consumer.engines.local.engine import LocalEngine
 from consumer.errors import ConfigError
-from consumer.hooks.events import Hooks
+from consumer.hooks.events import Event, Hooks, What
+from consumer.hooks.gpu import Gpus
 from consumer.hooks.health import Health
 from consumer.hooks.logs import log_listener
 from consumer.hooks.metrics import Metrics
+from consumer.hooks.pulled import EngineTime, HealthPage, Lanes, VllmMetrics
 from consumer.kafka.at_least_once import AtLeastOncePublishers
 from consumer.kafka.changelog import Changelog
 from consumer.kafka.exactly_once import ExactlyOncePublishers
@@ -37,8 +41,9 @@ from consumer.pipeline.reviews import Reviews
 from consumer.pipeline.service import Bounds, Service
 from consumer.pipeline.summaries import Summaries, SummaryRules
 from consumer.pipeline.supervisor import RestartRules, Supervisor
+from consumer.pipeline.watching import EngineLoad, Watch
 from consumer.pipeline.worker import Assigned, Ground, Keeps, Worker
-from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload
+from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload, trace_that_came
 from consumer.settings import Settings
 from consumer.state_dir import StateDirectory
 from consumer.store.disk import SqliteStore, store_file
@@ -55,6 +60,11 @@ from consumer.stream.record import Partition
 from consumer.stream.retry import RetryPolicy
 from consumer.stream.state import Store
 from schemas.topics import state_topic
+
+if TYPE_CHECKING:
+    from consumer.hooks.traces import Spans  # an extra
+
+log = logging.getLogger(__name__)
 
 WAITING_BATCHES = 4
 """Full engine loads of tokens that may wait for a batch before partitions pause: enough to choose by priority."""
@@ -75,6 +85,9 @@ class Assembly:
     service: Service
     engine: Engine
     health: Health
+    lanes: Lanes
+    close: Callable[[], None]
+    """To be called at the end, in a thread: sends the last traces."""
 
 
 def choose_engine(settings: Settings) -> Engine:
@@ -131,11 +144,12 @@ def assemble(
     origin: Origin | None = None,
 ) -> Assembly:
     """Join the parts. `partitions`: partition counts of the input topics; `origin`: see `run --from`."""
-    hooks = Hooks([Metrics(registry), log_listener(time.monotonic)])
-    engine = _cached(settings, engine, hooks)
     health = Health(
         time.monotonic, stall_seconds=2 * (settings.delivery.revoke_drain_seconds + REBALANCE_MARGIN_SECONDS)
     )
+    spans = _spans(settings)
+    hooks, lanes = _hooks(settings, registry, health, spans)
+    engine = _cached(settings, engine, hooks)
     directory = StateDirectory(settings.service.state_dir, settings.delivery.kafka_group_id)
     quarantine = Quarantine(directory, hooks)
     dispatcher = make_dispatcher(settings, engine, quarantine, hooks)
@@ -153,14 +167,45 @@ def assemble(
         source,
         publishers,
         changelog,
-        _shared(settings, engine, dispatcher, hooks),
+        _shared(settings, engine, dispatcher, hooks, spans),
         service.fenced,
         gate,
         settings.delivery.commit_interval_seconds if exactly_once else 0.0,
         origin,
     )
-    service.join(source, publishers, _Lanes(settings, ground, partitions, directory).workers)
-    return Assembly(service, engine, health)
+    load = EngineLoad(engine.load, hooks)
+    watch = Watch(service, dispatcher, load, health, hooks, clock=time.monotonic, wall=time.time)
+    service.join(source, publishers, _Lanes(settings, ground, partitions, directory).workers, watch)
+    batches = settings.batches
+    limits = (batches.max_batch_size, batches.max_tokens_per_batch)
+    hooks(Event(What.CONFIGURED, kind=engine.name, detail=engine.model, values=limits))
+    return Assembly(service, engine, health, lanes, spans.close if spans else lambda: None)
+
+
+def _spans(settings: Settings) -> "Spans | None":
+    """The listener that traces, where it is wanted: platforms set the endpoint for programs that know nothing of it."""
+    if (endpoint := settings.service.otel_exporter_otlp_endpoint) is None:
+        return None
+    try:
+        from consumer.hooks import traces  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        missing = "nothing is traced: OTEL_EXPORTER_OTLP_ENDPOINT needs pip install 'review-consumer[otel]'"
+        log.warning(missing, extra={"error": str(error)})
+        return None
+    return traces.exporting(endpoint, settings.delivery.kafka_group_id)
+
+
+def _hooks(
+    settings: Settings, registry: CollectorRegistry, health: Health, spans: "Spans | None"
+) -> tuple[Hooks, Lanes]:
+    """Who is told of what happens; the metrics are in the registry."""
+    lanes, engine_time = Lanes(), EngineTime(time.monotonic)
+    for collector in (lanes, engine_time, HealthPage(health), Gpus()):
+        registry.register(collector)
+    if settings.engine.chosen == "vllm":
+        registry.register(VllmMetrics())
+    traced = [spans] if spans else []
+    return Hooks([Metrics(registry), lanes, engine_time, log_listener(time.monotonic), *traced]), lanes
 
 
 class _Lanes:
@@ -245,7 +290,7 @@ def _publishers(settings: Settings, source: Source, changelog: Changelog) -> Pub
     return PublishersByTopic(ExactlyOncePublishers(to, source, changelog), {names.requests: requests})
 
 
-def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: Hooks) -> Shared:
+def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: Hooks, spans: "Spans | None") -> Shared:
     return Shared(
         names=settings.topics,
         made=Made(engine.name, engine.model),
@@ -258,6 +303,7 @@ def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: H
         random=random.random,
         deleted_retention=settings.service.state_deleted_retention_seconds,
         calibration=calibration_file.load(settings.engine.calibration_file, engine.name, engine.model),
+        trace=spans.traceparent if spans else trace_that_came,
     )
 
 
@@ -290,7 +336,7 @@ def make_dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, 
     return Dispatcher(
         engine,
         Batcher(limits),
-        _admission(settings, engine, hooks),
+        _admission(settings, engine),
         DispatchRules(
             budget=batches.max_tokens_per_batch,
             timeout=settings.engine.engine_request_timeout_seconds,
@@ -304,12 +350,12 @@ def make_dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, 
     )
 
 
-def _admission(settings: Settings, engine: Engine, hooks: Hooks) -> Admission:
+def _admission(settings: Settings, engine: Engine) -> Admission:
     most, tokens = settings.batches.max_concurrent_batches, settings.batches.max_tokens_per_batch
     if settings.engine.admission == "fixed":
         return Admission(most, tokens)
     ceiling = Ceiling(most, tokens, CeilingRules())
-    return Admission(most, tokens, Regulator(ceiling, most * tokens, engine.load, hooks, time.monotonic))
+    return Admission(most, tokens, Regulator(ceiling, most * tokens, engine.load, time.monotonic))
 
 
 def _retry_policy(settings: Settings) -> RetryPolicy:

@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Protocol
 
 from consumer.analysis.calibration import Calibration
-from consumer.hooks.events import Event, Hooks
+from consumer.errors import DeadLetter
+from consumer.hooks.events import Event, Hooks, What
 from consumer.pipeline.dispatch import Ask
 from consumer.stream.changelog import Entry
 from consumer.stream.place import Delivery, Place
 from consumer.stream.record import Output, Record
+from schemas.headers import traceparent_of
 from schemas.topics import TopicNames
 
 
@@ -24,6 +26,8 @@ class Staged:
     settle: Callable[[Place], None]
     """Make the state changes visible; they stand at this place of the changelog."""
     events: tuple[Event, ...] = ()
+    times: Sequence[tuple[int, float]] | None = None
+    """Of the records whose results these are: Kafka's timestamp (ms), when done. None: they are the done prefix."""
 
 
 class Workload(Protocol):
@@ -49,6 +53,23 @@ class Workload(Protocol):
 
     def start_jobs(self, now: float) -> float | None:
         """Start what is due, seconds since 1970; gives when to come again."""
+
+
+def trace_that_came(record: Record) -> bytes | None:
+    """Handed on as it came: nothing is traced here."""
+    return traceparent_of(record.headers)
+
+
+def dead_letter_told(record: Record, fault: DeadLetter) -> Event:
+    """What is told of a record that becomes a dead letter."""
+    return Event(
+        What.DEAD_LETTER,
+        record.topic,
+        record.partition,
+        reason=fault.reason,
+        detail=str(fault),
+        records=(record,),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,8 @@ class Shared:
     """Seconds for which the mark of a deleted review keeps a late original dead."""
     calibration: Calibration
     """What the labels' log-probabilities go through."""
+    trace: Callable[[Record], bytes | None] = trace_that_came
+    """W3C `traceparent` of what becomes of a record."""
 
     def on_clock(self, moment: datetime | None) -> float | None:
         """The moment on `clock`, as far as the wall clock is right now."""
