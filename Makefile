@@ -6,9 +6,11 @@ READY := $(VENV)/.ready
 LOCK := deploy/requirements
 LLM_VENV ?= .venv-llm
 LLM := $(LLM_VENV)/bin/python
+BENCH_VENV := .venv-bench
+BENCH := $(BENCH_VENV)/bin/python
 GEMMA := .cache/gemma-3-270m
 
-.PHONY: help demo demo-llm serve test test-llm fuzz mutants check sbom audit kafka redis schemas lock clean
+.PHONY: help demo demo-llm serve test test-llm bench fuzz mutants check sbom audit kafka redis schemas lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -56,6 +58,16 @@ redis: ## a redis-server for the tests, by apt where we may; nothing where there
 	@command -v redis-server >/dev/null || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends redis-server; }
 
+$(BENCH_VENV)/.ready: pyproject.toml $(LOCK)/bench.txt
+	@echo "setting up $(BENCH_VENV) ..."
+	@$(PYTHON) -m venv --clear $(BENCH_VENV)
+	@$(BENCH) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)/bench.txt
+	@$(BENCH) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+bench: $(BENCH_VENV)/.ready ## our plumbing against Quix Streams, FastStream and bare loops (by hand)
+	@$(BENCH) -m tests.benchmarks.plumbing --keep
+
 fuzz: $(READY) ## a million records through codec and decode path (by hand)
 	@$(BIN)/python -m tests.fuzz
 
@@ -89,9 +101,11 @@ lock: ## the locked requirements from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra demo --extra gateway --extra openai --extra otel --extra redis --group dev pyproject.toml -o $(LOCK)/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra bench --extra demo --extra gateway --extra openai --extra otel --extra redis --group dev pyproject.toml -o $(LOCK)/bench.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra demo --extra gateway --extra openai --extra otel --extra redis --group dev --override $(LOCK)/llm-overrides.txt pyproject.toml $(LOCK)/llm.in \
 		-o $(LOCK)/llm.txt
 
 clean: ## everything that was made here
-	@rm -rf $(VENV) $(LLM_VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	@rm -rf $(VENV) $(LLM_VENV) $(BENCH_VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
