@@ -10,41 +10,27 @@ alternate, the order is turned round in every second round, and ratios are taken
 
 import argparse
 import asyncio
-import itertools
-import json
 import os
 import resource
-import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from deploy.kafka.jars import DEFAULT_CACHE
 from deploy.kafka.sources import java_broker
-from schemas.codec import encode_document
 from tests.benchmarks.keeping import keep
+from tests.benchmarks.plumbing.field import NO_SUMMARIES, committed, count, load, process
 from tests.benchmarks.ratios import paired
 from tests.integration.world import World
 
-PARTITIONS, RESTAURANTS = 4, 500
+PARTITIONS = 4
 LOOK_SECONDS, PATIENCE = 0.02, 600.0
-DATA = Path(__file__).parents[2] / "data" / "nsmc_reviews.jsonl"
 HERE = "tests.benchmarks.plumbing"
-NO_SUMMARIES = {
-    "SUMMARY_MIN_REVIEWS": "1000000",
-    "SUMMARY_MIN_TOKENS": "1000000000",
-    "SUMMARY_MAX_AGE_SECONDS": "86400",
-    "CACHE_MAX_BYTES": "0",
-}
 PACKAGES = ("aiokafka", "confluent-kafka", "faststream", "quixstreams", "uvloop")
 
 
@@ -120,44 +106,27 @@ def _run(address: str, contestant: Contestant, records: int, prefix: str) -> Run
     world = World(address, prefix, PARTITIONS)
     asyncio.run(world.create())
     names, group = world.settings.topics, world.settings.delivery.kafka_group_id
-    _load(address, names.reviews, records)
+    load(address, names.reviews, records)
     with tempfile.TemporaryDirectory() as folder:
-        more = {"DELIVERY": contestant.delivery, "STATE_DIR": folder, "METRICS_PORT": "0", "LOG_LEVEL": "WARNING"}
-        more |= NO_SUMMARIES
+        more = NO_SUMMARIES | {"DELIVERY": contestant.delivery, "STATE_DIR": folder, "METRICS_PORT": "0"}
         before = _cpu()
-        with _process(contestant, world.environment(**more)) as process:
-            rate = _rate(address, group, names.reviews, records, process)
+        with process(contestant.command, world.environment(**more)) as running:
+            rate = _rate(address, group, names.reviews, records, running)
         used = _cpu() - before
-    results = _count(address, names.sentiment)
+    results = count(address, names.sentiment, PARTITIONS)
     if results < records or (contestant.delivery == "exactly_once" and results != records):
         raise RuntimeError(f"{contestant.name}: {results} results of {records} records")
     return Run(rate, used, results)
 
 
-@contextmanager
-def _process(contestant: Contestant, environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    module, *arguments = contestant.command
-    command = (sys.executable, "-m", module, *arguments)
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _rate(address: str, group: str, topic: str, records: int, process: "subprocess.Popen[bytes]") -> float:
+def _rate(address: str, group: str, topic: str, records: int, running: "subprocess.Popen[bytes]") -> float:
     """Records a second from the first commit that is seen to the last."""
     admin, until = AdminClient({"bootstrap.servers": address}), time.monotonic() + PATIENCE
     first: tuple[float, int] | None = None
     while time.monotonic() < until:
-        if process.poll() is not None:
-            raise RuntimeError(f"it has ended with status {process.returncode}")
-        now, done = time.perf_counter(), _committed(admin, group, topic)
+        if running.poll() is not None:
+            raise RuntimeError(f"it has ended with status {running.returncode}")
+        now, done = time.perf_counter(), committed(admin, group, topic, PARTITIONS)
         if done and first is None:
             first = now, done
         if done >= records and first is not None:
@@ -166,39 +135,6 @@ def _rate(address: str, group: str, topic: str, records: int, process: "subproce
             return (done - first[1]) / (now - first[0])
         time.sleep(LOOK_SECONDS)
     raise TimeoutError(f"not done within {PATIENCE:g} s")
-
-
-def _committed(admin: AdminClient, group: str, topic: str) -> int:
-    wanted = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-    found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, wanted)])[group].result(30)
-    return sum(max(0, one.offset) for one in found.topic_partitions)
-
-
-def _load(address: str, topic: str, records: int) -> None:
-    """Real texts, numbered anew, of RESTAURANTS restaurants; each where murmur2 puts its key."""
-    producer = Producer(
-        {"bootstrap.servers": address, "linger.ms": 20, "partitioner": "murmur2", "queue.buffering.max.messages": 10**6}
-    )
-    texts = itertools.cycle(json.loads(line)["content"] for line in DATA.read_text("utf-8").splitlines())
-    for number, text in zip(range(records), texts, strict=False):
-        restaurant = number % RESTAURANTS
-        event = {"review_id": number, "restaurant_id": restaurant, "content": text, "is_recommended": True}
-        producer.produce(topic, encode_document(event), key=str(restaurant).encode())
-    producer.flush()
-
-
-def _count(address: str, topic: str) -> int:
-    """Committed records of a topic."""
-    settings = {"bootstrap.servers": address, "group.id": "count", "isolation.level": "read_committed"}
-    consumer = Consumer({**settings, "enable.auto.commit": False, "enable.partition.eof": True})
-    consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
-    found, ended = 0, 0
-    while ended < PARTITIONS:
-        for record in consumer.consume(5000, 1.0):
-            ended += record.error() is not None
-            found += record.error() is None
-    consumer.close()
-    return found
 
 
 def _cpu() -> float:

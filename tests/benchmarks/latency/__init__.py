@@ -1,0 +1,1 @@
+"""From event to result, in an open loop."""

@@ -1,0 +1,81 @@
+"""Where contestants run: topics and records on a broker, a process, and what can be seen from outside."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from schemas.codec import encode_document
+
+RESTAURANTS = 500
+DATA = Path(__file__).parents[2] / "data" / "nsmc_reviews.jsonl"
+NO_SUMMARIES = {
+    "SUMMARY_MIN_REVIEWS": "1000000",
+    "SUMMARY_MIN_TOKENS": "1000000000",
+    "SUMMARY_MAX_AGE_SECONDS": "86400",
+    "CACHE_MAX_BYTES": "0",
+    "LOG_LEVEL": "WARNING",
+}
+"""Settings of ours under which nothing but sentiment is asked."""
+
+
+@contextmanager
+def process(command: Sequence[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """`python -m` of the command while inside; then told to stop, and killed if it does not."""
+    running = subprocess.Popen((sys.executable, "-m", *command), env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield running
+    finally:
+        running.send_signal(signal.SIGTERM)
+        try:
+            running.wait(15)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
+def committed(admin: AdminClient, group: str, topic: str, partitions: int) -> int:
+    """Records of a topic that a group has finished."""
+    wanted = [TopicPartition(topic, number) for number in range(partitions)]
+    found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, wanted)])[group].result(30)
+    return sum(max(0, one.offset) for one in found.topic_partitions)
+
+
+def load(address: str, topic: str, records: int) -> None:
+    """Real texts, numbered anew, of RESTAURANTS restaurants; each where murmur2 puts its key."""
+    producer = Producer(
+        {"bootstrap.servers": address, "linger.ms": 20, "partitioner": "murmur2", "queue.buffering.max.messages": 10**6}
+    )
+    for key, value in events(records):
+        producer.produce(topic, value, key=key)
+    producer.flush()
+
+
+def events(records: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of review events; ids count from 0."""
+    texts = itertools.cycle(json.loads(line)["content"] for line in DATA.read_text("utf-8").splitlines())
+    for number, text in zip(range(records), texts, strict=False):
+        restaurant = number % RESTAURANTS
+        event = {"review_id": number, "restaurant_id": restaurant, "content": text, "is_recommended": True}
+        yield str(restaurant).encode(), encode_document(event)
+
+
+def count(address: str, topic: str, partitions: int) -> int:
+    """Committed records of a topic."""
+    settings = {"bootstrap.servers": address, "group.id": "count", "isolation.level": "read_committed"}
+    consumer = Consumer({**settings, "enable.auto.commit": False, "enable.partition.eof": True})
+    consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
+    found, ended = 0, 0
+    while ended < partitions:
+        for record in consumer.consume(5000, 1.0):
+            ended += record.error() is not None
+            found += record.error() is None
+    consumer.close()
+    return found
