@@ -2,11 +2,11 @@
 
     python -m tests.benchmarks.small_cache --model DIR --svg consumer/small-cache.svg
 
-Run it with the environment of `make test-llm`; `DIR` holds weights for vLLM, such as those that it makes. A broker of
-its own is given restaurants with reviews enough for a summary each; then `review-consumer run` starts, with blocks of KV
-cache for a fraction of what two batches may come to. Its metrics are read twice a second until every review is answered
-and every restaurant has its summary and strengths, or for `--seconds`. Exit status 1: a review without its one answer, a
-dead letter, or an engine that died.
+Run it with the environment of `make test-llm`; `DIR` holds weights for vLLM, such as those that it makes.
+A broker of its own is given restaurants with reviews enough for a summary each; then `review-consumer run` starts, with
+blocks of KV cache for a fraction of what two batches may come to. Its metrics are read twice a second until every
+review is answered and every restaurant has its summary and strengths, or for `--seconds`. Exit status 1: a review
+without its one answer, a dead letter, or an engine that died.
 """
 
 import argparse
