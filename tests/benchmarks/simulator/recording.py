@@ -102,7 +102,7 @@ async def _generate(engine: VllmEngine, tokens: Tokens) -> None:
 def _run(plan: Plan, args: Mapping[str, Any], began: float) -> runs.Run:
     lines = list(map(json.loads, Path(os.environ[runs.LOG_VARIABLE]).read_text("utf-8").splitlines()))
     (blocks,) = {line[1] for line in lines if line[0] == "cache"}
-    requests, steps = runs.of_lines(line for line in lines if line[0] != "cache" and line[1] >= began)
+    requests, steps = runs.of_lines([line for line in lines if line[0] != "cache" and line[1] >= began])
     assert len(requests) == plan.count
     first = steps[0].began
     about = {

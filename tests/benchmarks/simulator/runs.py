@@ -101,7 +101,7 @@ def read(path: Path) -> Run:
     return Run(about, *of_lines(lines))
 
 
-def of_lines(lines: Iterable[Sequence[Any]]) -> tuple[list[Request], list[StepRow]]:
+def of_lines(lines: Sequence[Sequence[Any]]) -> tuple[list[Request], list[StepRow]]:
     """Requests in order of arrival, and steps."""
     requests = [Request(*rest) for what, *rest in lines if what == "request"]
     return sorted(requests), [StepRow(*rest) for what, *rest in lines if what == "step"]
