@@ -75,13 +75,16 @@ def predict(run: Run, costs: Costs, *, blocks: bool = True, reserving: bool = Fa
 
 
 def _steps(machine: Machine, run: Run) -> Iterator[Step]:
-    """The next request is sent when one is answered, and comes while the step after that one is computed."""
+    """An answer makes room for the next request, which comes while the step after that is computed.
+
+    An idle engine begins with the first that comes, so the others come during its step.
+    """
     left = iter(Sequence(its.prompt, its.output, its.cached, its.priority) for its in run.requests)
     due = run.in_flight
     while True:
         if not len(machine):
-            _send(machine, left, due)
-            due = 0
+            due -= 1
+            _send(machine, left, 1)
         if not len(machine):
             return
         step = machine.step()

@@ -57,8 +57,8 @@ def main() -> None:
     """Print the figures; write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="folder of the model's weights")
-    parser.add_argument("--blocks", type=int, default=96, help="of 32 tokens of KV cache")
-    parser.add_argument("--restaurants", type=int, default=30)
+    parser.add_argument("--blocks", type=int, default=80, help="of 32 tokens of KV cache")
+    parser.add_argument("--restaurants", type=int, default=16)
     parser.add_argument("--reviews", type=int, default=10, help="a restaurant")
     parser.add_argument("--seconds", type=float, default=900.0)
     parser.add_argument("--svg", type=Path, metavar="FILE")
