@@ -86,6 +86,7 @@ def _fit(_: argparse.Namespace) -> None:
 def _predict(_: argparse.Namespace) -> None:
     costs = fitting.load()
     print("| run | steps | real | predicted | | preempted, real | predicted | no KV blocks | no preemption |")
+    print("|---" * 9 + "|")
     for run in runs.recorded():
         whole = fitting.predict(run, costs)
         ablated = fitting.predict(run, costs, blocks=False), fitting.predict(run, costs, reserving=True)

@@ -38,9 +38,11 @@ class Costs:
 
 
 def fit(runs: Many[Run]) -> Costs:
-    """Least squares over their steps."""
+    """Least squares over their steps, each weighted by its length: disturbances add up over it, so variance does."""
     rows = [(_parts(step), seconds) for run in runs for step, seconds in durations(run)]
-    found, *_ = np.linalg.lstsq(np.array([parts for parts, _ in rows]), np.array([s for _, s in rows]), rcond=None)
+    parts, seconds = np.array([parts for parts, _ in rows]), np.array([seconds for _, seconds in rows])
+    weights = seconds**-0.5
+    found, *_ = np.linalg.lstsq(parts * weights[:, None], seconds * weights, rcond=None)
     return Costs(*(round(float(value), 9) for value in found))
 
 
@@ -69,22 +71,29 @@ class Prediction:
 
 def predict(run: Run, costs: Costs, *, blocks: bool = True, reserving: bool = False) -> Prediction:
     """What the machine does with the run's requests. Without `blocks` it is never short of any."""
-    machine = Machine(run.limits if blocks else replace(run.limits, blocks=None), costs, reserving=reserving)
-    steps = list(_steps(machine, run))
-    return Prediction(sum(step.seconds for step in steps), len(steps), machine.preemptions)
+    machine = machine_for(run, costs, blocks=blocks, reserving=reserving)
+    took = list(steps(machine, run))
+    return Prediction(sum(step.seconds for step in took), len(took), machine.preemptions)
 
 
-def _steps(machine: Machine, run: Run) -> Iterator[Step]:
+def machine_for(run: Run, costs: Costs, *, blocks: bool = True, reserving: bool = False) -> Machine:
+    """With the limits of its engine."""
+    return Machine(run.limits if blocks else replace(run.limits, blocks=None), costs, reserving=reserving)
+
+
+def steps(machine: Machine, run: Run) -> Iterator[Step]:
     """An answer makes room for the next request, which comes while the step after that is computed.
 
-    An idle engine begins with the first that comes, so the others come during its step.
+    An idle engine begins with the first that comes, and the others come during its step; only of the run's own first
+    step it is known who came in time.
     """
     left = iter(Sequence(its.prompt, its.output, its.cached, its.priority) for its in run.requests)
-    due = run.in_flight
+    due, in_time = run.in_flight, sum(its.arrived <= 0 for its in run.requests)
     while True:
         if not len(machine):
-            due -= 1
-            _send(machine, left, 1)
+            due -= in_time
+            _send(machine, left, in_time)
+            in_time = 1
         if not len(machine):
             return
         step = machine.step()

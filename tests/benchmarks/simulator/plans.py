@@ -55,6 +55,7 @@ PLANS = (
     Plan("fit-labels-few", "labels", 60, 6, fitted=True),
     Plan("fit-summaries", "summaries", 6, 6, fitted=True, options={"reviews": 6}),
     Plan("fit-tokens", "tokens", 36, 12, fitted=True, options={"prompt": 200, "least": 8, "most": 120}),
+    Plan("fit-tokens-many", "tokens", 56, 28, fitted=True, options={"prompt": 30, "least": 16, "most": 100}),
     Plan("held-labels-heavy-tailed", "labels", 100, 24, fitted=False, options={"tail": 1.2}),
     Plan("held-summaries", "summaries", 10, 10, fitted=False, options={"reviews": 14}),
     Plan(

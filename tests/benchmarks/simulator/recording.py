@@ -124,7 +124,7 @@ def _run(plan: Plan, args: Mapping[str, Any], began: float) -> runs.Run:
     }
     return runs.Run(
         about,
-        [its._replace(arrived=round(its.arrived - first, 4)) for its in requests],
+        [its._replace(arrived=round(its.arrived - first, 6)) for its in requests],
         [its._replace(began=round(its.began - first, 4), ended=round(its.ended - first, 4)) for its in steps],
     )
 

@@ -52,7 +52,7 @@ class LoggedScheduler(Scheduler):  # type: ignore[misc]  # vLLM is not there whe
             if name not in self.requests:
                 arrived, request = self._arrived.pop(name)
                 done = request.num_prompt_tokens, self._cached.pop(name), request.num_output_tokens, request.priority
-                self._say("request", round(arrived, 4), *done)
+                self._say("request", round(arrived, 6), *done)
         return outputs
 
     def _made_of(self, output: Any) -> list[int]:
