@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -43,8 +43,9 @@ PARTITIONS = 4
 BUDGET = 2500
 """Tokens of a batch: the ceiling starts at two, and never falls below one."""
 LOOK_SECONDS = 0.5
-DONE_SECONDS = 5.0
+TELL_SECONDS = 15.0
 START_SECONDS, STOP_SECONDS = 300.0, 60.0
+RESULTS = "review_consumer_results_total"
 METRICS = {
     "review_consumer_in_flight_ceiling_tokens": "ceiling",
     "review_consumer_engine_preemptions_total": "preemptions",
@@ -86,7 +87,7 @@ async def _run(world: World, asked: argparse.Namespace) -> tuple[list[Sample], d
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="small-cache-") as folder:
         with _consumer(world.environment(**_settings(asked, port, folder)), Path(folder) / "log"):
-            samples = await _watched(world, port, sent, asked)
+            samples = await _watched(port, asked)
         answers = Counter(result.review_id for result in await world.results())
     summaries, strengths = await _jobs(world)
     found = {
@@ -151,17 +152,22 @@ def _consumer(environment: dict[str, str], log: Path) -> Iterator[None]:
         process.wait(STOP_SECONDS)
 
 
-async def _watched(world: World, port: int, sent: int, asked: argparse.Namespace) -> list[Sample]:
-    """Until all is done, or time is up."""
-    began, looked, samples = await _up(port), 0.0, list[Sample]()
+async def _watched(port: int, asked: argparse.Namespace) -> list[Sample]:
+    """Until all is done, or time is up. Kafka is left to the consumer meanwhile."""
+    began, told, samples = await _up(port), 0.0, list[Sample]()
+    wanted = {
+        "sentiment": asked.restaurants * asked.reviews,
+        "summary": asked.restaurants,
+        "strength": asked.restaurants,
+    }
     while (now := time.monotonic() - began) < asked.seconds:
-        samples.append(Sample(round(now, 1), **await asyncio.to_thread(_metrics, port)))
-        if now > looked + DONE_SECONDS:
-            looked = now
-            done = await world.committed(), *await _jobs(world)
-            print(f"{now:5.0f} s: {done} {samples[-1]}", file=sys.stderr, flush=True)
-            if done == (sent, asked.restaurants, asked.restaurants):
-                break
+        metrics = await asyncio.to_thread(_metrics, port)
+        samples.append(Sample(round(now, 1), **{name: metrics[name] for name in METRICS.values()}))
+        if now > told + TELL_SECONDS:
+            told = now
+            print(f"{now:5.0f} s: {dict(metrics)}", file=sys.stderr, flush=True)
+        if all(metrics[kind] >= count for kind, count in wanted.items()):
+            break
         await asyncio.sleep(LOOK_SECONDS)
     return samples
 
@@ -177,13 +183,17 @@ async def _up(port: int) -> float:
     raise RuntimeError(f"no engine within {START_SECONDS:g} s")
 
 
-def _metrics(port: int) -> dict[str, float]:
-    """By their names in a sample."""
+def _metrics(port: int) -> defaultdict[str, float]:
+    """By their names in a sample; results by their kind."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as said:
-        families = text_string_to_metric_families(said.read().decode())
-        found = Counter[str](dict.fromkeys(METRICS.values(), 0))
-        found.update({METRICS[s.name]: s.value for f in families for s in f.samples if s.name in METRICS})
-    return dict(found)
+        families = list(text_string_to_metric_families(said.read().decode()))
+    found = defaultdict[str, float](float)
+    for one in (sample for family in families for sample in family.samples):
+        if one.name in METRICS:
+            found[METRICS[one.name]] += one.value
+        elif one.name == RESULTS:
+            found[one.labels["kind"]] += one.value
+    return found
 
 
 async def _jobs(world: World) -> tuple[int, int]:
