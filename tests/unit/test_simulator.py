@@ -52,8 +52,8 @@ def test_every_sequence_ends_within_the_bounds(found: list[Sequence], most: int,
     assert way == "preempting" or machine.preemptions == 0
 
 
-def test_a_preempted_sequence_is_computed_anew() -> None:
-    """The latest one loses its blocks; its tokens so far are computed again when there is room."""
+def test_a_preempted_sequence_is_computed_anew_where_its_blocks_were_taken() -> None:
+    """The latest one gives up its six blocks, of which the other takes three, the last ones first."""
     machine = Machine(Limits(8, 100, block=1, blocks=12), _unit)
     first, second = Sequence(4, 6), Sequence(4, 6)
     machine.add(first)
@@ -62,7 +62,7 @@ def test_a_preempted_sequence_is_computed_anew() -> None:
     while len(machine):
         computed += machine.step().work.tokens
     assert (first.preemptions, second.preemptions) == (0, 1)
-    assert computed == 2 * (4 + 5) + 4 + 2  # all but the last token of each, and what the second had when it lost it
+    assert computed == 2 * (4 + 5) + 3  # all but the last token of each, and what was taken of the second
 
 
 def test_a_sequence_larger_than_the_cache_is_refused() -> None:

@@ -2,7 +2,8 @@
 
 Each step first gives every running sequence its tokens (one, or a chunk of its prompt), then admits waiting ones while
 the step's tokens, the sequences and the KV blocks allow. A sequence that finds no block takes those of the least
-urgent, latest one, which waits again and is computed anew: a preemption. (vllm/v1/core/sched/scheduler.py, 0.32.)
+urgent, latest one, which waits again and is computed anew: a preemption. What nobody has taken of its blocks meanwhile
+it finds again, by the prefix cache. (vllm/v1/core/sched/scheduler.py and block_pool.py, 0.32.)
 """
 
 import heapq
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
+
+from tests.benchmarks.simulator.blocks import FreeBlocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,10 @@ class Work:
     """What a step computes."""
 
     tokens: int
+    decoded: int
+    """Sequences that go on by one token: as many of the tokens."""
     sampled: int
-    """Sequences that get their next token."""
+    """Sequences that get their next token: those, and the ones whose prompt ends here."""
     context: int
     """Tokens that its sequences hold."""
 
@@ -80,6 +85,7 @@ class Machine:
         self.running: list[Sequence] = []
         self._waiting: list[tuple[int, int, Sequence]] = []
         self._arrivals = count()
+        self._blocks = FreeBlocks(limits.blocks)
         self.used = 0
         """Blocks."""
         self.preemptions = 0
@@ -114,7 +120,7 @@ class Machine:
         """Forget a sequence that nobody waits for."""
         if sequence in self.running:
             self.running.remove(sequence)
-            self._free(sequence)
+            self._free(sequence, None)
         else:
             self._waiting = [entry for entry in self._waiting if entry[2] is not sequence]
             heapq.heapify(self._waiting)
@@ -127,7 +133,12 @@ class Machine:
             scheduled.extend(self._admit(self.limits.step_tokens - sum(s.new for s in scheduled)))
         self._note_demand()
         sampled = [s for s in scheduled if s.computed + s.new == s.known]
-        work = Work(sum(s.new for s in scheduled), len(sampled), sum(s.computed + s.new for s in scheduled))
+        work = Work(
+            sum(s.new for s in scheduled),
+            sum(s.new == 1 and s.generated > 0 for s in scheduled),
+            len(sampled),
+            sum(s.computed + s.new for s in scheduled),
+        )
         for sequence in scheduled:
             sequence.computed += sequence.new
         finished = tuple(self._sampled(sampled))
@@ -148,11 +159,10 @@ class Machine:
                     scheduled.remove(victim)
                     room += victim.new
                 if victim is sequence:
-                    break
-            else:
-                if sequence.new:
-                    scheduled.append(sequence)
-                    room -= sequence.new
+                    return scheduled
+            if sequence.new:
+                scheduled.append(sequence)
+                room -= sequence.new
         return scheduled
 
     def _admit(self, room: int) -> Iterator[Sequence]:
@@ -161,7 +171,7 @@ class Machine:
             if not self._has_room(sequence):
                 return
             heapq.heappop(self._waiting)
-            sequence.computed = min(sequence.cached, sequence.known - 1)
+            self._find(sequence)
             sequence.new = min(sequence.known - sequence.computed, room)
             room -= sequence.new
             self._allocate(sequence)
@@ -172,7 +182,7 @@ class Machine:
         for sequence in sampled:
             sequence.generated += 1
             if sequence.generated == sequence.output:
-                self._free(sequence)
+                self._free(sequence, None)
                 yield sequence
 
     def _has_room(self, sequence: Sequence) -> bool:
@@ -187,6 +197,7 @@ class Machine:
         more = self._needed(sequence, tokens) - sequence.blocks
         if self.limits.blocks is not None and self.used + more > self.limits.blocks:
             return False
+        self._blocks.take(more)
         sequence.blocks += more
         self.used += more
         return True
@@ -196,7 +207,7 @@ class Machine:
 
     def _preempt(self, sequence: Sequence) -> None:
         self.running.remove(sequence)
-        self._free(sequence)
+        self._free(sequence, sequence)
         sequence.computed, sequence.preemptions = 0, sequence.preemptions + 1
         self.preemptions += 1
         self._wait(sequence)
@@ -204,7 +215,15 @@ class Machine:
     def _wait(self, sequence: Sequence) -> None:
         heapq.heappush(self._waiting, (sequence.priority, sequence.arrived, sequence))
 
-    def _free(self, sequence: Sequence) -> None:
+    def _find(self, sequence: Sequence) -> None:
+        """What is computed of it already: the shared part, and what it had, as far as nobody has taken it."""
+        sequence.blocks = self._blocks.find(sequence) if sequence.preemptions else 0
+        self.used += sequence.blocks
+        sequence.computed = min(sequence.cached + sequence.blocks * self.limits.block, sequence.known - 1)
+
+    def _free(self, sequence: Sequence, owner: Sequence | None) -> None:
+        full = max(0, sequence.computed - sequence.cached) // self.limits.block
+        self._blocks.give(sequence.blocks, min(full, sequence.blocks), owner)
         self.used -= sequence.blocks
         sequence.blocks = 0
 

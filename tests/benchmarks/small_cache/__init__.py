@@ -1,0 +1,1 @@
+"""The consumer on a vLLM whose KV cache is too small on purpose."""
