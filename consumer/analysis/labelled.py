@@ -94,14 +94,20 @@ def _label(line: _LabelledLine) -> Sentiment | None:
     if line.label is not None:
         return line.label
     if line.is_recommended is not None:
-        return Sentiment.POSITIVE if line.is_recommended else Sentiment.NEGATIVE
-    return None if line.rating is None else _of_rating(line.rating)
+        return sentiment_of_recommendation(recommended=line.is_recommended)
+    return None if line.rating is None else sentiment_of_rating(line.rating)
 
 
-def _of_rating(rating: float) -> Sentiment:
+def sentiment_of_rating(rating: float) -> Sentiment:
+    """What a rating of 1 to 5 says."""
     if rating <= NEGATIVE_UP_TO:
         return Sentiment.NEGATIVE
     return Sentiment.POSITIVE if rating >= POSITIVE_FROM else Sentiment.NEUTRAL
+
+
+def sentiment_of_recommendation(*, recommended: bool) -> Sentiment:
+    """What `is_recommended` says."""
+    return Sentiment.POSITIVE if recommended else Sentiment.NEGATIVE
 
 
 def _restaurant(line: _Line) -> str | None:

@@ -65,7 +65,7 @@ async def _serve(settings: Settings, registry: CollectorRegistry, origin: Origin
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, parts.service.stop)
-    with serving(settings.service.metrics_port, registry, parts.health) as port:
+    with serving(settings.service.metrics_port, registry, parts.health, parts.lanes) as port:
         _announce(settings, parts, port)
         await parts.service.run()
     log.info("stopped")

@@ -4,6 +4,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
+
+from consumer.hooks.lanes import LaneView
 
 log = logging.getLogger(__name__)
 
@@ -11,24 +14,41 @@ log = logging.getLogger(__name__)
 class What(StrEnum):
     """What happened."""
 
+    CONFIGURED = "configured"
+    """Once, at the start: the engine `kind` of the model `detail`; `values`: items and tokens that a batch may have."""
     RECEIVED = "received"
-    """`count` records of `topic`."""
+    """A poll brought `count` records of a partition."""
+    ACCEPTED = "accepted"
+    """`records`, `count` of them, were taken into their lane."""
     FIELD_DROPPED = "field_dropped"
     """A bad optional field, `reason` names it."""
     RESULT = "result"
-    """`count` results of `kind` were committed, `reason` is the outcome."""
+    """`count` results were committed; `reason` is the outcome. Of `kind`, where something was published; of records of
+    `topic`, where it is not a job's."""
+    PUBLISHED = "published"
+    """Results of records of a partition were committed, `values` seconds after each was answered; what lies below
+    offset `count` is all committed now."""
+    LATENCY = "latency"
+    """The same: `values` seconds after the records' Kafka timestamps."""
+    COMPARED = "compared"
+    """`count` labels were compared with the field `kind` of their reviews: `reason` is the result."""
     DEAD_LETTER = "dead_letter"
-    """A record became a dead letter; `reason` is its code, `detail` the message."""
+    """A record became a dead letter, in `records`; `reason` is its code, `detail` the message."""
     BATCH_STARTED = "batch_started"
-    """A micro-batch: `count` items, `ratio` of its token budget, `reason` it was sent for."""
+    """Micro-batch number `batch`: `count` items, `values` tokens, `ratio` of its token budget, `reason` it was sent
+    for; `records` asked for them."""
     BATCH_ENDED = "batch_ended"
-    """After `seconds`."""
+    """Micro-batch number `batch`, after `seconds`."""
     ANSWERED = "answered"
-    """One item of `kind`, after `seconds` in the engine."""
+    """Items of `kind` of micro-batch number `batch`, after `values` seconds in the engine; `records` asked for them."""
+    TOKENS = "tokens"
+    """Of `count` answers of `kind`: `values` prompt tokens, those of them that were cached, and generated tokens."""
     QUEUED = "queued"
-    """One item of `kind` waited `seconds` for its batch."""
+    """Items of `kind` waited `values` seconds for micro-batch number `batch`; `records` asked for them."""
     RETRY = "retry"
-    """One item of `kind` is tried again; `detail` says why."""
+    """One item of `kind` is tried again; `reason` is the fault's code, `detail` says why; `records` asked for it."""
+    INVALID_ANSWER = "invalid_answer"
+    """An answer of `kind` was off its form."""
     JOB_FAILED = "job_failed"
     """A summary or strength job (`kind`); `detail` says why."""
     JOB_PARKED = "job_parked"
@@ -38,9 +58,13 @@ class What(StrEnum):
     UNGROUNDED = "ungrounded"
     """`count` claims of an answer of `kind` cited no review, and were dropped."""
     COMMITTED = "committed"
-    """A lane's commit of `count` outputs took `seconds`."""
+    """A lane's commit of `count` outputs took `seconds`; `reason` is the outcome: committed."""
     COMMIT_FAILED = "commit_failed"
-    """`reason` is the outcome, `detail` the error."""
+    """`reason` is the outcome, `detail` the error; after `seconds`."""
+    ASSIGNED = "assigned"
+    """The group gave this member `count` partitions."""
+    LOST = "lost"
+    """Others took a partition before this member gave it up."""
     RESTORING = "restoring"
     """A lane reads its changelog: `count` offsets remain."""
     RESTORED = "restored"
@@ -51,16 +75,12 @@ class What(StrEnum):
     """A partition is not worked on until a person has decided; `detail` says why."""
     CLOSED = "closed"
     """A lane has ended, at committed offset `count`."""
-    PAUSED = "paused"
-    """`count` partitions are paused now."""
+    LANES = "lanes"
+    """Now and then: all `lanes` of this member, as they are now."""
     LOAD = "load"
-    """In flight: `count` tokens, `ratio` of the ceiling."""
-    BATCHES = "batches"
-    """`count` micro-batches hold a permit."""
-    CEILING = "ceiling"
-    """At most `count` tokens may be in flight from now on."""
+    """In flight: `count` tokens; `values`: their ceiling, batches that hold a permit, permits."""
     ENGINE_LOAD = "engine_load"
-    """The engine's own words: `count` requests wait in its queue, `ratio` of its KV cache is in use."""
+    """The engine's own words: `count` requests wait in its queue, `values` run, `ratio` of its KV cache is in use."""
     PREEMPTED = "preempted"
     """The engine took memory back from `count` requests, and computes them again later."""
     LOOKED_UP = "looked_up"
@@ -84,6 +104,26 @@ class What(StrEnum):
     """`count` items wait for a batch."""
 
 
+class Carrier(Protocol):
+    """A record that something is about: where it lies, and the headers that its trace is in."""
+
+    @property
+    def topic(self) -> str:
+        """Topic."""
+
+    @property
+    def partition(self) -> int:
+        """Partition."""
+
+    @property
+    def offset(self) -> int:
+        """Offset."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Headers, in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened; which fields are set is said at each kind."""
@@ -97,6 +137,11 @@ class Event:
     seconds: float = 0.0
     ratio: float = 0.0
     detail: str = ""
+    values: Sequence[float] = ()
+    records: Sequence[Carrier | None] = ()
+    """One a value, where there are values; None for what no record asked for."""
+    batch: int = 0
+    lanes: Sequence[LaneView] = ()
 
 
 Listener = Callable[[Event], None]

@@ -1,137 +1,193 @@
-"""The metrics, each declared once; a listener turns events into them. Label sets are bounded."""
+"""The listener that turns events into the declared metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from consumer.hooks import declared
 from consumer.hooks.events import Event, What
+from consumer.hooks.tally import Tally
 
-_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-_RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-_ITEMS = (1, 2, 5, 10, 20, 50, 100, 200)
+Count = Callable[[Event], object]
 
 
 class Metrics:
     """A listener that keeps Prometheus metrics in a registry of the caller's."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"review_consumer_{name}", text, labels, registry=registry)
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"review_consumer_{name}", text, labels, registry=registry)
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(f"review_consumer_{name}", text, labels, buckets=buckets, registry=registry)
-
-        self._records = counter("records_total", "Records received.", "topic")
-        self._results = counter("results_total", "Results committed.", "kind", "outcome")
-        self._dead_letters = counter("dead_letters_total", "Records that became dead letters.", "reason")
-        self._dropped = counter("fields_dropped_total", "Bad optional fields that were dropped.", "field")
-        self._batches = counter("batches_total", "Micro-batches sent to the engine.", "reason")
-        self._batch = histogram("batch_seconds", "Time of a micro-batch in the engine.", _SECONDS)
-        self._items = histogram("batch_items", "Items of a micro-batch.", _ITEMS)
-        self._fill = histogram("batch_fill_ratio", "Tokens of a micro-batch against its budget.", _RATIO)
-        self._queue = histogram("queue_seconds", "Wait of an item for its micro-batch.", _SECONDS, "kind")
-        self._engine = histogram("engine_seconds", "Time of an item in the engine.", _SECONDS, "kind")
-        self._commit = histogram("commit_seconds", "Time of a commit: outputs and offset.", _SECONDS)
-        self._commit_failures = counter("commit_failures_total", "Commits that did not succeed.", "outcome")
-        self._retries = counter("retries_total", "Items tried again after a transient error.", "kind")
-        self._jobs_failed = counter("job_failures_total", "Summary and strength jobs that failed.", "kind")
-        self._parked = gauge(
-            "parked_jobs", "Jobs that failed too often and wait for the next review.", "topic", "partition"
-        )
-        self._ungrounded = counter("ungrounded_claims_total", "Claims dropped: they cited no review.", "kind")
-        self._lanes = gauge("lanes", "Open lanes: partitions this member works on.", "topic")
-        self._refused = counter("refused_partitions_total", "Partitions that wait for a person's decision.", "topic")
-        self._restoring = gauge(
-            "restore_remaining_offsets",
-            "Offsets of the changelog that a partition has yet to read.",
-            "topic",
-            "partition",
-        )
-        self._paused = gauge("paused_partitions", "Partitions paused because they, or all, have enough in flight.")
-        self._tokens = gauge("in_flight_tokens", "Tokens in the engine.")
-        self._load = gauge("in_flight_ratio", "Tokens in the engine against their ceiling.")
-        self._ceiling = gauge("in_flight_ceiling_tokens", "Tokens that may be in the engine: see ADMISSION.")
-        self._running = gauge("running_batches", "Micro-batches that hold a permit.")
-        self._engine_queue = gauge("engine_waiting_requests", "Requests in the engine's own queue, where it tells.")
-        self._engine_cache = gauge("engine_kv_cache_ratio", "Use of the engine's KV cache, where it tells.")
-        self._preempted = counter("engine_preemptions_total", "Requests that the engine preempted for want of memory.")
-        self._waiting = gauge("waiting_items", "Items that wait for a micro-batch.")
-        self._lookups = counter(
-            "cache_lookups_total", "Items in the result cache: kept, in_flight (an equal one), asked.", "kind", "result"
-        )
-        self._cache_up = gauge("shared_cache_up", "1 while the shared cache answers, or none is set; else 0.")
-        self._cache_up.set(1)
-        self._up = gauge("engine_up", "1 while the engine takes work, else 0.")
-        self._outages = counter("engine_outages_total", "Times the engine died or refused.", "reason")
-        self._restarts = counter("engine_restarts_total", "Times the engine was started again.")
-        self._breaker = gauge("breaker_open", "1 while too many records fail for more to be taken, else 0.", "at")
-        self._suspects = gauge("suspects", "Items the engine may have died of, kept apart from the others.")
-        gauge("build_info", "The version that runs, as a label; the value is 1.", "version").labels(
-            version("review-consumer")
-        ).set(1)
-        self._on: dict[What, Callable[[Event], object]] = {
-            What.RECEIVED: lambda e: self._records.labels(e.topic).inc(e.count),
-            What.FIELD_DROPPED: lambda e: self._dropped.labels(e.reason).inc(),
-            What.RESULT: lambda e: self._results.labels(e.kind, e.reason).inc(e.count),
-            What.DEAD_LETTER: lambda e: self._dead_letters.labels(e.reason).inc(),
-            What.BATCH_STARTED: self._batch_started,
-            What.BATCH_ENDED: lambda e: self._batch.observe(e.seconds),
-            What.QUEUED: lambda e: self._queue.labels(e.kind).observe(e.seconds),
-            What.ANSWERED: lambda e: self._engine.labels(e.kind).observe(e.seconds),
-            What.COMMITTED: lambda e: self._commit.observe(e.seconds),
-            What.COMMIT_FAILED: lambda e: self._commit_failures.labels(e.reason).inc(),
-            What.RETRY: lambda e: self._retries.labels(e.kind).inc(),
-            What.JOB_FAILED: lambda e: self._jobs_failed.labels(e.kind).inc(),
-            What.PARKED: lambda e: self._parked.labels(e.topic, str(e.partition)).set(e.count),
-            What.UNGROUNDED: lambda e: self._ungrounded.labels(e.kind).inc(e.count),
-            What.RESTORING: lambda e: self._restoring.labels(e.topic, str(e.partition)).set(e.count),
-            What.RESTORED: lambda e: self._restoring.labels(e.topic, str(e.partition)).set(0),
-            What.REFUSED: lambda e: self._refused.labels(e.topic).inc(),
-            What.OPENED: lambda e: self._lanes.labels(e.topic).inc(),
-            What.CLOSED: self._closed,
-            What.PAUSED: lambda e: self._paused.set(e.count),
-            What.LOAD: self._loaded,
-            What.BATCHES: lambda e: self._running.set(e.count),
-            What.CEILING: lambda e: self._ceiling.set(e.count),
-            What.ENGINE_LOAD: self._engine_loaded,
-            What.PREEMPTED: lambda e: self._preempted.inc(e.count),
-            What.LOOKED_UP: lambda e: self._lookups.labels(e.kind, e.reason).inc(e.count),
-            What.CACHE_DOWN: lambda _: self._cache_up.set(0),
-            What.CACHE_UP: lambda _: self._cache_up.set(1),
-            What.ENGINE_DOWN: self._engine_down,
-            What.ENGINE_RESTART: lambda _: self._restarts.inc(),
-            What.ENGINE_UP: lambda _: self._up.set(1),
-            What.BREAKER: lambda e: self._breaker.labels(e.reason).set(e.count),
-            What.SUSPECTS: lambda e: self._suspects.set(e.count),
-            What.WAITING: lambda e: self._waiting.set(e.count),
+        self._registry = registry
+        self._on: dict[What, Count] = {
+            **self._records(),
+            **self._batches(),
+            **self._engine(),
+            **self._answers(),
+            **self._partitions(),
         }
+        self._gauge(declared.BUILD_INFO).labels(version("review-consumer")).set(1)
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
-        if record := self._on.get(event.what):
-            record(event)
+        if count := self._on.get(event.what):
+            count(event)
 
-    def _closed(self, event: Event) -> None:
-        self._lanes.labels(event.topic).dec()
-        self._parked.labels(event.topic, str(event.partition)).set(0)  # its next owner tells
+    def _counter(self, one: declared.Declared) -> Counter:
+        return one.counter(self._registry)
 
-    def _batch_started(self, event: Event) -> None:
-        self._batches.labels(event.reason).inc()
-        self._items.observe(event.count)
-        self._fill.observe(event.ratio)
+    def _gauge(self, one: declared.Declared) -> Gauge:
+        return one.gauge(self._registry)
 
-    def _engine_down(self, event: Event) -> None:
-        self._up.set(0)
-        self._outages.labels(event.reason).inc()
+    def _histogram(self, one: declared.Declared) -> Histogram:
+        return one.histogram(self._registry)
 
-    def _engine_loaded(self, event: Event) -> None:
-        self._engine_queue.set(event.count)
-        self._engine_cache.set(event.ratio)
+    def _tally(self, one: declared.Declared) -> Tally:
+        return Tally(one, self._registry)
 
-    def _loaded(self, event: Event) -> None:
-        self._tokens.set(event.count)
-        self._load.set(event.ratio)
+    def _records(self) -> Mapping[What, Count]:
+        received, records = self._counter(declared.RECEIVED), self._counter(declared.RECORDS)
+        results, letters = self._counter(declared.RESULTS), self._counter(declared.DEAD_LETTERS)
+        dropped = self._counter(declared.DROPPED_FIELDS)
+        publish, latency = self._tally(declared.PUBLISH), self._tally(declared.END_TO_END)
+
+        def result(event: Event) -> None:
+            if event.topic:
+                records.labels(event.topic, event.reason).inc(event.count)
+            if event.kind:
+                results.labels(event.kind, event.reason).inc(event.count)
+
+        def dead_letter(event: Event) -> None:
+            records.labels(event.topic, "dead_letter").inc()
+            letters.labels(event.topic, event.reason).inc()
+
+        return {
+            What.RECEIVED: lambda e: received.labels(e.topic).inc(e.count),
+            What.FIELD_DROPPED: lambda e: dropped.labels(e.reason).inc(),
+            What.RESULT: result,
+            What.DEAD_LETTER: dead_letter,
+            What.PUBLISHED: lambda e: publish.observe(e.topic, e.values),
+            What.LATENCY: lambda e: latency.observe(e.topic, e.values),
+        }
+
+    def _batches(self) -> Mapping[What, Count]:
+        batches, seconds = self._counter(declared.BATCHES), self._histogram(declared.BATCH_SECONDS)
+        items, tokens = self._histogram(declared.BATCH_ITEMS), self._histogram(declared.BATCH_TOKENS)
+        fill, queue = self._histogram(declared.BATCH_FILL), self._tally(declared.QUEUE)
+        waiting = self._gauge(declared.WAITING_ITEMS)
+        running, permits = self._gauge(declared.IN_FLIGHT_BATCHES), self._gauge(declared.IN_FLIGHT_CEILING_BATCHES)
+        in_flight, ceiling = self._gauge(declared.IN_FLIGHT_TOKENS), self._gauge(declared.IN_FLIGHT_CEILING_TOKENS)
+        most_items, most_tokens = self._gauge(declared.BATCH_LIMIT_ITEMS), self._gauge(declared.BATCH_LIMIT_TOKENS)
+        engine_info = self._gauge(declared.ENGINE_INFO)
+
+        def started(event: Event) -> None:
+            batches.labels(event.reason).inc()
+            items.observe(event.count)
+            tokens.observe(event.values[0])
+            fill.observe(event.ratio)
+
+        def load(event: Event) -> None:
+            in_flight.set(event.count)
+            for gauge, value in zip((ceiling, running, permits), event.values, strict=True):
+                gauge.set(value)
+
+        def configured(event: Event) -> None:
+            engine_info.labels(event.kind, event.detail).set(1)
+            for gauge, value in zip((most_items, most_tokens), event.values, strict=True):
+                gauge.set(value)
+
+        return {
+            What.CONFIGURED: configured,
+            What.BATCH_STARTED: started,
+            What.BATCH_ENDED: lambda e: seconds.observe(e.seconds),
+            What.QUEUED: lambda e: queue.observe(e.kind, e.values),
+            What.WAITING: lambda e: waiting.set(e.count),
+            What.LOAD: load,
+        }
+
+    def _engine(self) -> Mapping[What, Count]:
+        up, outages = self._gauge(declared.ENGINE_UP), self._counter(declared.ENGINE_OUTAGES)
+        restarts, preemptions = self._counter(declared.ENGINE_RESTARTS), self._counter(declared.ENGINE_PREEMPTIONS)
+        waiting, running = self._gauge(declared.ENGINE_WAITING), self._gauge(declared.ENGINE_RUNNING)
+        cache, suspects = self._gauge(declared.ENGINE_KV_CACHE), self._gauge(declared.SUSPECTS)
+
+        def down(event: Event) -> None:
+            up.set(0)
+            outages.labels(event.reason).inc()
+
+        def load(event: Event) -> None:
+            waiting.set(event.count)
+            running.set(event.values[0])
+            cache.set(event.ratio)
+
+        return {
+            What.ENGINE_UP: lambda _: up.set(1),
+            What.ENGINE_DOWN: down,
+            What.ENGINE_RESTART: lambda _: restarts.inc(),
+            What.ENGINE_LOAD: load,
+            What.PREEMPTED: lambda e: preemptions.inc(e.count),
+            What.SUSPECTS: lambda e: suspects.set(e.count),
+        }
+
+    def _answers(self) -> Mapping[What, Count]:
+        engine, retries = self._tally(declared.ENGINE), self._counter(declared.RETRIES)
+        tokens = [
+            self._counter(one)
+            for one in (declared.PROMPT_TOKENS, declared.PROMPT_CACHED_TOKENS, declared.GENERATION_TOKENS)
+        ]
+        invalid, ungrounded = self._counter(declared.INVALID_ANSWERS), self._counter(declared.UNGROUNDED)
+        compared, failures = self._counter(declared.COMPARED_LABELS), self._counter(declared.JOB_FAILURES)
+        lookups, shared = self._counter(declared.CACHE_LOOKUPS), self._gauge(declared.SHARED_CACHE_UP)
+        shared.set(1)
+
+        def count_tokens(event: Event) -> None:
+            for counter, value in zip(tokens, event.values, strict=True):
+                counter.labels(event.kind).inc(value)
+
+        return {
+            What.ANSWERED: lambda e: engine.observe(e.kind, e.values),
+            What.TOKENS: count_tokens,
+            What.RETRY: lambda e: retries.labels(e.kind, e.reason).inc(),
+            What.INVALID_ANSWER: lambda e: invalid.labels(e.kind).inc(),
+            What.UNGROUNDED: lambda e: ungrounded.labels(e.kind).inc(e.count),
+            What.COMPARED: lambda e: compared.labels(e.kind, e.reason).inc(e.count),
+            What.JOB_FAILED: lambda e: failures.labels(e.kind).inc(),
+            What.LOOKED_UP: lambda e: lookups.labels(e.kind, e.reason).inc(e.count),
+            What.CACHE_DOWN: lambda _: shared.set(0),
+            What.CACHE_UP: lambda _: shared.set(1),
+        }
+
+    def _partitions(self) -> Mapping[What, Count]:
+        rebalances, lost = self._counter(declared.REBALANCES), self._counter(declared.LOST_PARTITIONS)
+        refused, commits = self._counter(declared.REFUSED_PARTITIONS), self._histogram(declared.COMMIT_SECONDS)
+        opened, parked = self._gauge(declared.OPEN_PARTITIONS), self._gauge(declared.PARKED_JOBS)
+        breaker, remaining = self._gauge(declared.BREAKER_OPEN), self._gauge(declared.RESTORE_REMAINING)
+        restored, restores = self._counter(declared.RESTORED_RECORDS), self._histogram(declared.RESTORE_SECONDS)
+
+        def restoring(event: Event) -> None:
+            remaining.labels(event.topic, event.partition).set(event.count)
+
+        def ended(event: Event) -> None:
+            remaining.labels(event.topic, event.partition).set(0)
+            restored.labels(event.topic).inc(event.count)
+            restores.labels(event.topic).observe(event.seconds)
+
+        def closed(event: Event) -> None:
+            opened.labels(event.topic).dec()
+            for gauge in (parked, remaining):  # its next owner tells
+                gauge.remove(event.topic, event.partition)
+
+        def committed(event: Event) -> None:
+            commits.labels(event.reason).observe(event.seconds)
+
+        return {
+            What.ASSIGNED: lambda _: rebalances.inc(),
+            What.LOST: lambda e: lost.labels(e.topic).inc(),
+            What.REFUSED: lambda e: refused.labels(e.topic).inc(),
+            What.OPENED: lambda e: opened.labels(e.topic).inc(),
+            What.CLOSED: closed,
+            What.COMMITTED: committed,
+            What.COMMIT_FAILED: committed,
+            What.PARKED: lambda e: parked.labels(e.topic, e.partition).set(e.count),
+            What.RESTORING: restoring,
+            What.RESTORED: ended,
+            What.BREAKER: lambda e: breaker.labels(e.reason).set(e.count),
+        }

@@ -110,6 +110,8 @@ class Source:
 
     def paused(self) -> frozenset[Partition]:
         """Partitions of ours that are paused."""
+        if self._consumer is None:
+            return frozenset()
         return frozenset(Partition(tp.topic, tp.partition) for tp in self._consumer.paused())
 
     def seek(self, partition: Partition, offset: int) -> None:
@@ -130,6 +132,17 @@ class Source:
         """The first offset that the topic still holds."""
         offsets: dict[TopicPartition, int] = await self._bounded(self._consumer.beginning_offsets([_tp(partition)]))
         return offsets[_tp(partition)]
+
+    async def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, tuple[int, int | None]]:
+        """Of each partition of ours, where it ends for readers of what is committed, and the position, if there is one.
+
+        One request a broker. Raises RetryLater, Fenced.
+        """
+        consumer = self._consumer
+        if consumer is None or not (ours := self._ours(partitions)):
+            return {}
+        ends: dict[TopicPartition, int] = await self._bounded(consumer.end_offsets(ours))
+        return {Partition(*tp): (end, _position(consumer, tp)) for tp, end in ends.items()}
 
     @property
     def generation(self) -> int:
@@ -216,6 +229,14 @@ def _options(connection: KafkaConnection, membership: Membership) -> dict[str, A
         "heartbeat_interval_ms": int(membership.session_timeout * 1000 / 10),
         "rebalance_timeout_ms": int(max(rebalance, membership.session_timeout) * 1000),
     }
+
+
+def _position(consumer: Any, tp: TopicPartition) -> int | None:
+    """Where it stands, without waiting for a place to stand at, as aiokafka's own `position` would."""
+    if tp not in consumer.assignment():
+        return None
+    state = consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001 - see above
+    return int(state.position) if state.has_valid_position else None
 
 
 def _tp(partition: Partition) -> TopicPartition:

@@ -7,6 +7,7 @@ from typing import Protocol
 from consumer.analysis.task import Task
 from consumer.engines.contract import Answer, Prepared
 from consumer.errors import DeadLetter
+from consumer.stream.record import Record
 from consumer.stream.work import Rank
 
 
@@ -39,6 +40,8 @@ class Ask:
     """Tokens that it, and a batch with it, may have; None: as many as any batch."""
     feed: str = ""
     """The topic whose record asks; none for a job."""
+    record: Record | None = None
+    """What asks; none for a job."""
     attempts: int = 0
     alone: bool = False
     """It failed with nothing beside it, and took its batch's time along: it is tried alone again."""

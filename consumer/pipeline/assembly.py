@@ -17,10 +17,12 @@ from consumer.cache.shared import SharedCache
 from consumer.engines.contract import Engine
 from consumer.engines.local.engine import LocalEngine
 from consumer.errors import ConfigError
-from consumer.hooks.events import Hooks
+from consumer.hooks.events import Event, Hooks, What
+from consumer.hooks.gpu import Gpus
 from consumer.hooks.health import Health
 from consumer.hooks.logs import log_listener
 from consumer.hooks.metrics import Metrics
+from consumer.hooks.pulled import EngineTime, HealthPage, Lanes, VllmMetrics
 from consumer.kafka.at_least_once import AtLeastOncePublishers
 from consumer.kafka.changelog import Changelog
 from consumer.kafka.exactly_once import ExactlyOncePublishers
@@ -37,6 +39,7 @@ from consumer.pipeline.reviews import Reviews
 from consumer.pipeline.service import Bounds, Service
 from consumer.pipeline.summaries import Summaries, SummaryRules
 from consumer.pipeline.supervisor import RestartRules, Supervisor
+from consumer.pipeline.watching import EngineLoad, Watch
 from consumer.pipeline.worker import Assigned, Ground, Keeps, Worker
 from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload
 from consumer.settings import Settings
@@ -75,6 +78,7 @@ class Assembly:
     service: Service
     engine: Engine
     health: Health
+    lanes: Lanes
 
 
 def choose_engine(settings: Settings) -> Engine:
@@ -131,11 +135,11 @@ def assemble(
     origin: Origin | None = None,
 ) -> Assembly:
     """Join the parts. `partitions`: partition counts of the input topics; `origin`: see `run --from`."""
-    hooks = Hooks([Metrics(registry), log_listener(time.monotonic)])
-    engine = _cached(settings, engine, hooks)
     health = Health(
         time.monotonic, stall_seconds=2 * (settings.delivery.revoke_drain_seconds + REBALANCE_MARGIN_SECONDS)
     )
+    hooks, lanes = _hooks(settings, registry, health)
+    engine = _cached(settings, engine, hooks)
     directory = StateDirectory(settings.service.state_dir, settings.delivery.kafka_group_id)
     quarantine = Quarantine(directory, hooks)
     dispatcher = _dispatcher(settings, engine, quarantine, hooks)
@@ -159,8 +163,23 @@ def assemble(
         settings.delivery.commit_interval_seconds if exactly_once else 0.0,
         origin,
     )
-    service.join(source, publishers, _Lanes(settings, ground, partitions, directory).workers)
-    return Assembly(service, engine, health)
+    load = EngineLoad(engine.load, hooks)
+    watch = Watch(service, dispatcher, load, health, hooks, clock=time.monotonic, wall=time.time)
+    service.join(source, publishers, _Lanes(settings, ground, partitions, directory).workers, watch)
+    batches = settings.batches
+    limits = (batches.max_batch_size, batches.max_tokens_per_batch)
+    hooks(Event(What.CONFIGURED, kind=engine.name, detail=engine.model, values=limits))
+    return Assembly(service, engine, health, lanes)
+
+
+def _hooks(settings: Settings, registry: CollectorRegistry, health: Health) -> tuple[Hooks, Lanes]:
+    """Who is told of what happens; the metrics are in the registry."""
+    lanes, engine_time = Lanes(), EngineTime(time.monotonic)
+    for collector in (lanes, engine_time, HealthPage(health), Gpus()):
+        registry.register(collector)
+    if settings.engine.chosen == "vllm":
+        registry.register(VllmMetrics())
+    return Hooks([Metrics(registry), lanes, engine_time, log_listener(time.monotonic)]), lanes
 
 
 class _Lanes:
@@ -289,7 +308,7 @@ def _dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hook
     return Dispatcher(
         engine,
         Batcher(limits),
-        _admission(settings, engine, hooks),
+        _admission(settings, engine),
         DispatchRules(
             budget=batches.max_tokens_per_batch,
             timeout=settings.engine.engine_request_timeout_seconds,
@@ -303,12 +322,12 @@ def _dispatcher(settings: Settings, engine: Engine, quarantine: Quarantine, hook
     )
 
 
-def _admission(settings: Settings, engine: Engine, hooks: Hooks) -> Admission:
+def _admission(settings: Settings, engine: Engine) -> Admission:
     most, tokens = settings.batches.max_concurrent_batches, settings.batches.max_tokens_per_batch
     if settings.engine.admission == "fixed":
         return Admission(most, tokens)
     ceiling = Ceiling(most, tokens, CeilingRules())
-    return Admission(most, tokens, Regulator(ceiling, most * tokens, engine.load, hooks, time.monotonic))
+    return Admission(most, tokens, Regulator(ceiling, most * tokens, engine.load, time.monotonic))
 
 
 def _retry_policy(settings: Settings) -> RetryPolicy:

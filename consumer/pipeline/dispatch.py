@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
+from consumer.analysis.task import Kind
 from consumer.engines.contract import Answer, Engine, Fault
 from consumer.errors import DeadLetter, EngineDown, EngineUnavailable, Expired, RetryLater
 from consumer.hooks.bugs import log_bug
@@ -93,6 +95,21 @@ class Dispatcher:
     def waiting_tokens(self, topic: str) -> int:
         """Tokens of a topic's records that wait for a batch."""
         return self._batcher.tokens_of(topic)
+
+    def tell(self) -> None:
+        """What has changed since batches began or ended: long ones are told of while they run."""
+        for running in self._running:
+            self._tell_heard(running)
+        self._tell_load()
+
+    def stages(self) -> Iterator[tuple[Ask, str]]:
+        """Everything that is here, and where."""
+        yield from ((ask, "new") for ask in self._new)
+        yield from ((ask, "preparing") for ask in self._preparing)
+        yield from ((item.payload, "waiting") for item in self._batcher)
+        yield from ((ask, "engine") for running in self._running for ask in running.asks())
+        yield from self._settling
+        yield from ((ask, "suspect") for ask in self._quarantine)
 
     @property
     def refusal(self) -> str:
@@ -320,7 +337,8 @@ class Dispatcher:
             self._stranded.extend(running.asks())
         else:
             self._quarantine.end(running.flight)
-        self._hooks(Event(What.BATCH_ENDED, seconds=self._clock() - running.started))
+        self._tell_heard(running)
+        self._hooks(Event(What.BATCH_ENDED, seconds=self._clock() - running.started, batch=running.flight))
         self._tell_load()
         self._wake.set()
 
@@ -368,20 +386,34 @@ class Dispatcher:
         running.permit.give_back(item.own_tokens)
         self._wake.set()
         ask = item.payload
-        self._hooks(Event(What.ANSWERED, kind=ask.task.kind, seconds=self._clock() - running.started))
+        running.hear(ask, outcome, self._clock())
         if not ask.owner.closed and ask.prepared:
             self._settling.settle(ask, ask.prepared, outcome)
 
     def _tell_start(self, running: Running) -> None:
         batch = running.batch
-        for item in batch.items:
-            waited = running.started - item.enqueued_at
-            self._hooks(Event(What.QUEUED, kind=item.payload.task.kind, seconds=waited))
+        records = [item.payload.record for item in batch.items]
+        started = Event(What.BATCH_STARTED, reason=batch.reason, count=len(batch.items), values=(batch.tokens,))
         ratio = batch.tokens / self._rules.budget
-        self._hooks(Event(What.BATCH_STARTED, reason=batch.reason, count=len(batch.items), ratio=ratio))
+        self._hooks(replace(started, ratio=ratio, records=records, batch=running.flight))
+        for kind, items in _by_kind(batch.items).items():
+            waits = [running.started - item.enqueued_at for item in items]
+            records = [item.payload.record for item in items]
+            self._hooks(Event(What.QUEUED, kind=kind, values=waits, records=records, batch=running.flight))
         self._tell_load()
 
+    def _tell_heard(self, running: Running) -> None:
+        for event in running.told():
+            self._hooks(event)
+
     def _tell_load(self) -> None:
-        tokens = self._admission.tokens_in_flight
-        self._hooks(Event(What.LOAD, count=tokens, ratio=tokens / self._admission.ceiling))
-        self._hooks(Event(What.BATCHES, count=self._admission.batches_running))
+        admission = self._admission
+        against = (admission.ceiling, admission.batches_running, admission.most_batches)
+        self._hooks(Event(What.LOAD, count=admission.tokens_in_flight, values=against))
+
+
+def _by_kind(items: Sequence[Item[Ask]]) -> Mapping[Kind, Sequence[Item[Ask]]]:
+    found: defaultdict[Kind, list[Item[Ask]]] = defaultdict(list)
+    for item in items:
+        found[item.payload.task.kind].append(item)
+    return found

@@ -15,7 +15,7 @@ from consumer.pipeline.grounding import read_strength
 from consumer.pipeline.parking import Parking
 from consumer.pipeline.strength_outputs import StrengthOutputs
 from consumer.pipeline.worker import Worker
-from consumer.pipeline.workload import Shared, Staged
+from consumer.pipeline.workload import Shared, Staged, dead_letter_told
 from consumer.stream.changelog import entries
 from consumer.stream.members import Basis, Debounce, Member, Members
 from consumer.stream.owed import Owed
@@ -132,11 +132,13 @@ class Groups:
         for item in done:
             if isinstance(item, Bad):
                 out.append(outputs.dead_letter(self._shared.names.dlq, item.record, item.fault, 1, now))
-                events.append(Event(What.DEAD_LETTER, reason=item.fault.reason, detail=str(item.fault)))
+                events.append(dead_letter_told(item.record, item.fault))
             elif isinstance(item, Gone) and self._members.get(item.member) is None:  # or it is back already
                 changes.strengths[item.member] = None
                 if item.member not in refused:
                     out.append(replace(self._outputs.tombstone(item.member), origin=item.member))
+        if taken := len(done) - len(events):
+            events.append(Event(What.RESULT, *self._worker.partition, reason="taken", count=taken))
         for job in jobs:
             out.extend(self._staged_job(job, changes, refused, now, events))
         return Staged(tuple(out), tuple(entries(changes)), lambda at: self._settle(jobs, changes, at), tuple(events))

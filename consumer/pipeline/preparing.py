@@ -1,7 +1,7 @@
 """Tokenises what is asked. Also at that an engine may die, or refuse."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from consumer.engines.contract import BudgetTooSmall, Engine
 from consumer.errors import DeadLetter, EngineDown, EngineUnavailable
@@ -22,6 +22,10 @@ class Preparing:
         self._engine, self._quarantine, self._budget, self._fail = engine, quarantine, budget, fail
         self._open: dict[Ask, None] = {}
         self._stranded: list[Ask] = []
+
+    def __iter__(self) -> Iterator[Ask]:
+        """What is with the engine."""
+        return iter(self._open)
 
     @property
     def busy(self) -> bool:

@@ -1,6 +1,6 @@
 """Items that the engine may have died of, kept apart from the others until it has outlived them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from consumer.errors import DeadLetter
 from consumer.flight_log import FlightLog
@@ -33,6 +33,10 @@ class Quarantine:
     def close(self) -> None:
         """Nothing is in flight any more. Safe to call twice."""
         self._log.close()
+
+    def __iter__(self) -> Iterator[Ask]:
+        """Suspects that wait for their trial."""
+        return iter(self._waiting)
 
     @property
     def waits(self) -> bool:

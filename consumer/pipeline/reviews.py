@@ -1,10 +1,12 @@
 """The lanes of `restaurant.reviews`: a label for each review, totals and summaries for each restaurant."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from consumer.analysis import prompts
+from consumer.analysis.agreement import agreement
 from consumer.analysis.sentiment import read_sentiment
 from consumer.analysis.task import Kind, Task
 from consumer.analysis.text import language_of
@@ -16,12 +18,12 @@ from consumer.pipeline import outputs
 from consumer.pipeline.dispatch import Ask
 from consumer.pipeline.summaries import Summaries
 from consumer.pipeline.worker import Worker
-from consumer.pipeline.workload import Shared, Staged
+from consumer.pipeline.workload import Shared, Staged, dead_letter_told
 from consumer.stream import state
 from consumer.stream.changelog import entries
 from consumer.stream.keys import KeyCheck
 from consumer.stream.place import Place
-from consumer.stream.record import Output, Record, check_header_names
+from consumer.stream.record import Output, Partition, Record, check_header_names
 from consumer.stream.work import Rank
 from schemas.base import id_text
 from schemas.codec import Undecodable, decode_review, restaurant_key
@@ -104,7 +106,7 @@ class Reviews:
             self._refuse(record, DeadLetter(error.reason, str(error)), 1)
             return None
         for name in decoded.dropped:
-            self._shared.hooks(Event(What.FIELD_DROPPED, record.topic, record.partition, reason=name))
+            self._shared.hooks(Event(What.FIELD_DROPPED, *self._worker.partition, reason=name, records=(record,)))
         return decoded.event
 
     def has_output(self) -> bool:
@@ -120,13 +122,14 @@ class Reviews:
         now = self._shared.wall()
         staged = state.Staged(self._store)
         out: list[Output] = []
-        events: list[Event] = []
+        told = _Told()
         touched: dict[str, Record] = {}
         out.extend(
-            self._answer(staged, _dead_if_refused(item, refused), touched, now, events)
+            self._answer(staged, _dead_if_refused(item, refused), touched, now, told)
             for item in done
             if isinstance(item, Done)
         )
+        events = told.events(self._worker.partition)
         for restaurant, last in touched.items():
             about = self._totals(staged, restaurant, last, now)
             about.extend(self._summaries.corrected(staged, restaurant, now))
@@ -147,11 +150,11 @@ class Reviews:
         item: Done,
         touched: dict[str, Record],
         now: float,
-        events: list[Event],
+        told: "_Told",
     ) -> Output:
         """A record's result, or its dead letter."""
         if isinstance(item, Refused):
-            events.append(_dead(item))
+            told.dead.append(dead_letter_told(item.record, item.fault))
             return outputs.dead_letter(self._names.dlq, item.record, item.fault, item.attempts, now)
         if isinstance(item, TooLate):
             folded, truncated, cached = state.Folded("expired"), False, False
@@ -159,7 +162,9 @@ class Reviews:
             folded, truncated, cached = state.answer_again(self._store, _arrival(item)), False, False
         else:
             folded, truncated, cached = self._fold(staged, item, touched, now), item.truncated, item.cached
-        events.append(Event(What.RESULT, kind="sentiment", reason=folded.outcome))
+            if folded.outcome == "analyzed" and folded.label:
+                told.compared.update(agreement(folded.label.sentiment, item.event))
+        told.outcomes[folded.outcome] += 1
         made = self._made(item.record, cached=cached, truncated=truncated)
         return self._result(item.record, item.event, folded, now, made)
 
@@ -179,6 +184,7 @@ class Reviews:
                 name=outputs.ce_id_of_record(record, "sentiment"),
                 deadline=self._shared.on_clock(event.deadline),
                 feed=record.topic,
+                record=record,
             )
         )
 
@@ -273,6 +279,16 @@ def _shown(restaurant: state.RestaurantState | None) -> tuple[tuple[int, int, in
     return (restaurant.counts, restaurant.group) if restaurant and restaurant.total else ((0, 0, 0), None)
 
 
-def _dead(item: Refused) -> Event:
-    record, fault = item.record, item.fault
-    return Event(What.DEAD_LETTER, record.topic, record.partition, reason=fault.reason, detail=str(fault))
+@dataclass(slots=True)
+class _Told:
+    """What a commit has to tell, counted together."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    compared: Counter[tuple[str, str]] = field(default_factory=Counter)
+    dead: list[Event] = field(default_factory=list)
+
+    def events(self, lane: Partition) -> list[Event]:
+        """Of records alone."""
+        results = (Event(What.RESULT, *lane, "sentiment", said, number) for said, number in self.outcomes.items())
+        compared = (Event(What.COMPARED, *lane, name, said, number) for (name, said), number in self.compared.items())
+        return [*self.dead, *results, *compared]

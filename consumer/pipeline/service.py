@@ -12,6 +12,7 @@ from consumer.kafka.source import Source
 from consumer.pipeline.dispatch import Dispatcher
 from consumer.pipeline.publish_gate import PublishGate
 from consumer.pipeline.supervisor import Supervisor
+from consumer.pipeline.watching import Watch
 from consumer.pipeline.worker import Worker
 from consumer.state_dir import StateDirectory
 from consumer.stream.backpressure import LaneFill, WaterMarks, decide
@@ -56,6 +57,9 @@ class Service:
         gate: PublishGate,
     ) -> None:
         self._gate = gate
+        self._phase = "starting"
+        self._stopped = False
+        """Whether too many records fail for more to be taken."""
         self._supervisor, self._dispatcher, self._marks = supervisor, dispatcher, marks
         self._health, self._hooks, self._bounds, self._directory = health, hooks, bounds, directory
         self.workers: dict[Partition, Worker] = {}
@@ -63,9 +67,10 @@ class Service:
         self._stopping, self._over = asyncio.Event(), asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
-    def join(self, source: Source, publishers: Publishers, make_workers: MakeWorkers) -> None:
+    def join(self, source: Source, publishers: Publishers, make_workers: MakeWorkers, watch: Watch) -> None:
         """Say whom to work with: they know this service as their assignment's owner, and so come after it."""
         self._source, self._publishers, self._make_workers = source, publishers, make_workers
+        self._watch = watch
 
     def stop(self) -> None:
         """End gracefully: commit what is done, leave the group. Callable from a signal."""
@@ -73,14 +78,18 @@ class Service:
 
     async def run(self) -> None:
         """Raises ConfigError or EngineDown where waiting cannot help; what is not committed stays with Kafka."""
+        watching = asyncio.get_running_loop().create_task(self._watch.run(self._source), name="watch")
         try:
             self._directory.open()
             if not await self._started():
                 return
             await self._publishers.start()
             await self._source.start()
+            self._phase = ""
             await self._work()
         finally:
+            self._phase = "stopping"
+            watching.cancel()  # it never fails: a TaskGroup would wrap what the others raise
             await self._end()
 
     def fenced(self) -> None:
@@ -95,6 +104,7 @@ class Service:
             self.workers[worker.partition] = worker
             name = f"{worker.partition.topic}/{worker.partition.partition}"
             self._runs[worker] = self._tasks.create_task(worker.run(), name=name)
+        self._hooks(Event(What.ASSIGNED, count=len(partitions)))
 
     async def revoked(self, partitions: Sequence[Partition]) -> None:
         """Give partitions up: commit what is done, within bounds."""
@@ -107,6 +117,7 @@ class Service:
         leaving = self._leaving(partitions)
         for worker in leaving:
             worker.abandon()
+            self._hooks(Event(What.LOST, *worker.partition))
         await self._end_workers(leaving)
 
     def _leaving(self, partitions: Sequence[Partition]) -> list[Worker]:
@@ -127,7 +138,6 @@ class Service:
             stopping = tasks.create_task(self._stopping.wait(), name="stop")
             while not starting.done() and not stopping.done():
                 self._health.polled()
-                self._health.not_ready("starting", *self._engine_reasons())
                 await asyncio.wait({starting, stopping}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             starting.cancel()
             stopping.cancel()
@@ -177,7 +187,7 @@ class Service:
                 return
             self._offer(poll.result())
             self._press()
-            self._report()
+            self._health.polled()
 
     def _offer(self, polled: Mapping[Partition, Sequence[Record]]) -> None:
         for partition, records in polled.items():
@@ -193,28 +203,41 @@ class Service:
         """Topic by topic: a backlog of reviews that waits for the engine must not keep requests out."""
         paused = self._source.paused()
         fills = {p: w.fill() for p, w in self.workers.items() if w.reading and not w.closed}
-        stopped = self._is_stopped(fills.values())
+        self._stopped = stopped = self._is_stopped(fills.values())
         for topic in {partition.topic for partition in fills}:
             lanes = {p: fill for p, fill in fills.items() if p.topic == topic}
             waiting = max(self._dispatcher.waiting_tokens(topic), self._marks.high_tokens if stopped else 0)
             todo = decide(self._marks, lanes, paused, waiting)
             self._source.pause(tuple(todo.pause))
             self._source.resume(tuple(todo.resume))
-        self._hooks(Event(What.PAUSED, count=len(self._source.paused())))
 
     def _is_stopped(self, lanes: Iterable[LaneFill]) -> bool:
         """Too many records fail by our fault: every lane pauses."""
         return self._dispatcher.takes_no_more or self._gate.takes_no_more(sum(lane.records for lane in lanes))
 
-    def _report(self) -> None:
-        self._health.polled()
+    def paused(self) -> frozenset[Partition]:
+        """Partitions that are not fetched."""
+        return self._source.paused()
+
+    def pause_reason(self, worker: Worker) -> str:
+        """Why a partition that is paused is: what keeps it from going on, which need not be what paused it."""
+        if worker.refusal or not worker.reading:
+            return "refused" if worker.refusal else "opening"
+        if self._stopped:
+            return "stopped"
+        return "busy" if self._marks.may_resume(worker.fill(), 0) else "full"
+
+    def reasons(self) -> Sequence[str]:
+        """Why records are not taken; empty where they are."""
+        if self._phase:
+            return [self._phase, *(self._engine_reasons() if self._phase == "starting" else ())]
         opening = [
             f"{p.topic}/{p.partition} is refused: {w.refusal}" if w.refusal else f"{p.topic}/{p.partition} is opening"
             for p, w in self.workers.items()
             if not w.restored
         ]
         reasons = [] if self.workers else ["no partition is assigned"]
-        self._health.not_ready(*reasons, *opening, *self._publish_reasons(), *self._engine_reasons())
+        return [*reasons, *opening, *self._publish_reasons(), *self._engine_reasons()]
 
     def _publish_reasons(self) -> list[str]:
         refused = [f"publishing: {self._gate.reason}"] if self._gate.reason else []

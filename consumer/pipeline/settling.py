@@ -1,7 +1,7 @@
 """What becomes of an item's answer or failure: used, asked again after a pause, or final."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from consumer.engines.contract import Answer, Fault, Prepared
@@ -58,6 +58,8 @@ class Settling:
     def fail(self, ask: Ask, fault: Fault) -> None:
         """One attempt has failed: the record's own, or one that says that the fault is ours."""
         now, ours = self._clock(), fault.reason in OURS and ask.rank is not Rank.JOB
+        if fault.reason == INVALID:
+            self._hooks(Event(What.INVALID_ANSWER, kind=ask.task.kind))
         if ours and self._breaker.pauses(now):
             self._hold(ask)
             return
@@ -66,7 +68,7 @@ class Settling:
             self._begin_anew(ask)
         ask.attempts += 1
         if (pause := self._pause(ask, fault)) is not None:
-            self._hooks(Event(What.RETRY, kind=ask.task.kind, detail=str(fault)))
+            self._tell_retry(ask, fault)
             self._delayed.push(ask, now + pause)
         elif ours and not self._breaker.reason and self._breaker.failed(now, str(fault), self._random()):
             self._openings += 1
@@ -81,8 +83,13 @@ class Settling:
         if self._breaker.reason:
             self._breaker.failed(now, str(fault), self._random())
         for item in items:
-            self._hooks(Event(What.RETRY, kind=item.payload.task.kind, detail=str(fault)))
+            self._tell_retry(item.payload, fault)
         self.apart.failed(items, now + self._policy.delay(1, self._random()))
+
+    def __iter__(self) -> Iterator[tuple[Ask, str]]:
+        """All that wait, and for what: for their `retry`, or `apart` from others."""
+        yield from ((ask, "retry") for ask in self._delayed)
+        yield from ((item.payload, "apart") for item in self.apart)
 
     @property
     def waits(self) -> bool:
@@ -102,6 +109,10 @@ class Settling:
         """Drop waiting asks."""
         self._delayed.discard(unwanted)
         self.apart.discard(lambda item: unwanted(item.payload))
+
+    def _tell_retry(self, ask: Ask, fault: Fault) -> None:
+        told = Event(What.RETRY, kind=ask.task.kind, reason=fault.reason, detail=str(fault), records=(ask.record,))
+        self._hooks(told)
 
     def _succeed(self, ask: Ask) -> None:
         """Jobs are not records; but whatever is answered tells that the engine answers."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, TypeVar
 
@@ -96,6 +96,8 @@ class Worker:
         """Why it takes no records until a person has decided."""
         self.trouble = ""
         """Why its last commit did not succeed; it is tried again."""
+        self.start: int | None = None
+        """The offset committed before it was assigned, or the first that the topic holds; None: not known yet."""
         self._assigned, self._ground = assigned, ground
         self._open_store = open_store
         self._store: Store | None = None
@@ -119,7 +121,7 @@ class Worker:
 
     def finish(self, offset: int, done: object) -> None:
         """Mark a record as done; late answers of a closed lane are ignored."""
-        if self.lane is not None and not self.closed and self.lane.finish(offset, done):
+        if self.lane is not None and not self.closed and self.lane.finish(offset, done, self._clock()):
             self._wake.set()
 
     def offered(self) -> None:
@@ -132,17 +134,28 @@ class Worker:
         workload = self._workload
         if lane is None or workload is None or self.closed or self._draining:
             return records[0].offset
+        new, back_to = self._take(records, lane, workload)
+        if new:
+            self._hooks(Event(What.ACCEPTED, *self.partition, count=len(new), records=new))
+        for record in new:
+            (workload.receive if record.offset >= self._state_offset else workload.receive_again)(record)
+        return back_to
+
+    def _take(self, records: Sequence[Record], lane: Lane[Any], workload: Workload) -> tuple[list[Record], int | None]:
+        """Those that the lane takes, and the offset to come back to when it is full."""
+        new: list[Record] = []
+        now = self._clock()
         for record in records:
             if record.offset < lane.committed:
                 if self._assigned.keeps is Keeps.TABLE and not self.restored:
                     workload.restore(record)
                 continue
-            offer = lane.offer(record.offset, size_of(record))
+            offer = lane.offer(record.offset, size_of(record), record.timestamp, now)
             if offer is Offer.FULL:
-                return record.offset
+                return new, record.offset
             if offer is Offer.ACCEPTED:
-                (workload.receive if record.offset >= self._state_offset else workload.receive_again)(record)
-        return None
+                new.append(record)
+        return new, None
 
     async def run(self) -> None:
         """Open the lane, then commit until drained or cancelled."""
@@ -176,6 +189,11 @@ class Worker:
         self._draining = self.closed = True
 
     @property
+    def state_bytes(self) -> int:
+        """Of its local state; 0 before it is open and after it has closed."""
+        return self._store.size if self._store is not None and not self.closed else 0
+
+    @property
     def store(self) -> Store:
         """The lane's state, once it is open."""
         if self._store is None:
@@ -188,6 +206,7 @@ class Worker:
         self._store = await asyncio.to_thread(self._open_store)
         beginning = await self._patiently(lambda: self._source.beginning(self.partition))
         committed = await self._patiently(lambda: self._source.committed(self.partition))
+        self.start = beginning if committed is None else committed
         stateless = self._assigned.keeps is Keeps.NOTHING
         start = Start(max(committed or 0, beginning), 0) if stateless else await self._restored(beginning, committed)
         self._state_offset = start.state_offset
@@ -283,7 +302,6 @@ class Worker:
 
         What was refused before that stays so: in at_least_once its dead letter may be written already.
         """
-        started = self._clock()
         while True:
             prefix, staged = self._stage(lane, workload, refused, turn.most or COMMIT_RECORDS)
             mark, known = self._next_mark(prefix.next_offset), set(refused)
@@ -294,12 +312,14 @@ class Worker:
                 for one in found:
                     del refused[one]
                 return False
-        lane.retire(prefix.next_offset)
+        left = lane.retire(prefix.next_offset)
         staged.settle(Place(mark, position))
-        self._hooks(self._event(What.COMMITTED, count=len(staged.outputs), seconds=self._clock() - started))
         self._ground.gate.committed(len(prefix.done) - sum(map(_is_record, refused)))
         for event in staged.events:
             self._hooks(event)
+        times = [(slot.timestamp, slot.done_at) for slot in left] if staged.times is None else staged.times
+        if left or times:
+            self._tell_times(times, prefix.next_offset)
         return True
 
     def _stage(
@@ -320,17 +340,30 @@ class Worker:
         entries = () if self._assigned.keeps is Keeps.NOTHING else (*staged.entries, mark_entry(mark))
         write = Write(staged.outputs, entries, mark.offset, mark.sequence, place.position)
         while True:
+            started = self._clock()
             outcome = await self._publisher.commit(write)
+            self._tell_commit(outcome, len(staged.outputs), self._clock() - started)
             self.trouble = "" if outcome.commit in {Commit.COMMITTED, Commit.REFUSED} else outcome.detail
             if outcome.commit is Commit.COMMITTED:
                 return outcome.position
-            self._hooks(self._event(What.COMMIT_FAILED, reason=outcome.commit, detail=outcome.detail))
             if outcome.commit is Commit.FENCED:
                 raise Fenced(outcome.detail)
             if outcome.commit is Commit.REFUSED:
                 refused |= _refused(staged, outcome, refused)
                 return None
             await asyncio.sleep(COMMIT_RETRY_SECONDS)
+
+    def _tell_commit(self, outcome: Outcome, outputs: int, seconds: float) -> None:
+        what = What.COMMITTED if outcome.commit is Commit.COMMITTED else What.COMMIT_FAILED
+        event = Event(what, *self.partition, reason=outcome.commit, count=outputs, seconds=seconds)
+        self._hooks(event if what is What.COMMITTED else replace(event, detail=outcome.detail))
+
+    def _tell_times(self, times: Sequence[tuple[int, float]], next_offset: int) -> None:
+        """How long the records of a commit took: their Kafka timestamps (ms), and when each was done."""
+        now, wall = self._clock(), self._wall()
+        waits, ages = [now - done for _, done in times], [max(0.0, wall - stamp / 1000) for stamp, _ in times]
+        self._hooks(Event(What.PUBLISHED, *self.partition, count=next_offset, values=waits))
+        self._hooks(Event(What.LATENCY, *self.partition, values=ages))
 
     def _next_mark(self, offset: int) -> LaneMark:
         sequence = self.store.place.sequence + 1
@@ -346,9 +379,8 @@ class Worker:
             self._hooks(self._event(What.CLOSED, count=self.lane.committed))
         self._ended.set()
 
-    def _event(self, what: What, *, reason: str = "", detail: str = "", count: int = 1, seconds: float = 0) -> Event:
-        topic, number = self.partition
-        return Event(what, topic, number, reason=reason, detail=detail, count=count, seconds=seconds)
+    def _event(self, what: What, *, reason: str = "", detail: str = "", count: int = 1) -> Event:
+        return Event(what, *self.partition, reason=reason, detail=detail, count=count)
 
 
 def _is_record(origin: object) -> bool:

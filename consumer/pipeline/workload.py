@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from consumer.analysis.calibration import Calibration
-from consumer.hooks.events import Event, Hooks
+from consumer.errors import DeadLetter
+from consumer.hooks.events import Event, Hooks, What
 from consumer.pipeline.dispatch import Ask
 from consumer.stream.changelog import Entry
 from consumer.stream.place import Delivery, Place
@@ -24,6 +25,8 @@ class Staged:
     settle: Callable[[Place], None]
     """Make the state changes visible; they stand at this place of the changelog."""
     events: tuple[Event, ...] = ()
+    times: Sequence[tuple[int, float]] | None = None
+    """Of the records whose results these are: Kafka's timestamp (ms), when done. None: they are the done prefix."""
 
 
 class Workload(Protocol):
@@ -49,6 +52,18 @@ class Workload(Protocol):
 
     def start_jobs(self, now: float) -> float | None:
         """Start what is due, seconds since 1970; gives when to come again."""
+
+
+def dead_letter_told(record: Record, fault: DeadLetter) -> Event:
+    """What is told of a record that becomes a dead letter."""
+    return Event(
+        What.DEAD_LETTER,
+        record.topic,
+        record.partition,
+        reason=fault.reason,
+        detail=str(fault),
+        records=(record,),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,12 @@ class SqliteStore:
         """Let go of the file; safe to call twice."""
         self._connection.close()
 
+    @property
+    def size(self) -> int:
+        """Bytes on disk, of the file and its log."""
+        parts = (Path(f"{self._path}{suffix}") for suffix in ("", "-wal"))
+        return sum(part.stat().st_size for part in parts if part.exists())
+
     def clear(self) -> None:
         """Forget everything: it is read from the changelog anew."""
         self._connection.close()

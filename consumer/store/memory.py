@@ -19,6 +19,11 @@ class MemoryStore:
         self._pending: dict[str, dict[str, None]] = {}
         self._strengths: dict[tuple[str, str], StrengthState] = {}
 
+    @property
+    def size(self) -> int:
+        """Nothing of it is on disk."""
+        return 0
+
     def clear(self) -> None:
         """Forget everything."""
         self.__init__()  # type: ignore[misc] # an empty store is a new one

@@ -36,6 +36,11 @@ class Admission:
         return self._batches_running
 
     @property
+    def most_batches(self) -> int:
+        """Permits."""
+        return self._max_batches
+
+    @property
     def tokens_in_flight(self) -> int:
         """Tokens admitted and not given back, of batches with and without their permit."""
         return self._tokens_in_flight

@@ -1,6 +1,6 @@
 """Items that failed together are tried apart from all others, in halves, until whoever is to blame is alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from consumer.stream.batcher import Batch, FlushReason
@@ -24,6 +24,10 @@ class Apart(Generic[T]):
     def __len__(self) -> int:
         """Groups that wait."""
         return len(self._groups) + len(self._ready)
+
+    def __iter__(self) -> Iterator[Item[T]]:
+        """All items that wait, in no order."""
+        return (item for group in (*self._ready, *self._groups) for item in group)
 
     def failed(self, items: Sequence[Item[T]], due: float) -> None:
         """These failed and nobody knows whose fault it was: each half is a group, due then; one alone stays so."""

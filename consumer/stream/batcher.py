@@ -13,7 +13,7 @@ dictionaries, so an item leaves from the middle of one at no cost, and an emptie
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -103,6 +103,10 @@ class Batcher(Generic[T]):
     def __len__(self) -> int:
         """Items that wait."""
         return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Item[T]]:
+        """Items that wait, oldest first."""
+        return iter(self._waiting)
 
     @property
     def limits(self) -> BatchLimits:

@@ -19,11 +19,17 @@ class Offer(Enum):
 
 
 @dataclass(slots=True)
-class _Slot(Generic[D]):
+class Slot(Generic[D]):
+    """One record of the window. Seconds on the caller's clock."""
+
     offset: int
     size: int
+    timestamp: int
+    """Kafka's, milliseconds since 1970."""
+    taken_at: float
     done: D | None = None
     finished: bool = False
+    done_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,8 @@ class Lane(Generic[D]):
         self.size = 0
         """Bytes of the records in the window."""
         self._max_records, self._max_bytes = max_records, max_bytes
-        self._window: deque[_Slot[D]] = deque()
-        self._unfinished: dict[int, _Slot[D]] = {}
+        self._window: deque[Slot[D]] = deque()
+        self._unfinished: dict[int, Slot[D]] = {}
 
     def __len__(self) -> int:
         """Records in the window, finished or not."""
@@ -65,25 +71,35 @@ class Lane(Generic[D]):
         """Whether a record of this many bytes would be accepted now."""
         return not self._window or (len(self._window) < self._max_records and self.size + size <= self._max_bytes)
 
-    def offer(self, offset: int, size: int) -> Offer:
-        """Take a delivered record into the window, if it is new and there is room."""
+    @property
+    def oldest(self) -> Slot[D] | None:
+        """The lowest record that is not committed."""
+        return self._window[0] if self._window else None
+
+    @property
+    def oldest_unfinished(self) -> Slot[D] | None:
+        """The lowest record that is not done."""
+        return next(iter(self._unfinished.values()), None)
+
+    def offer(self, offset: int, size: int, timestamp: int = 0, now: float = 0.0) -> Offer:
+        """Take a delivered record into the window, if it is new and there is room. `timestamp`: Kafka's, in ms."""
         if offset < self.next:
             return Offer.STALE
         if not self.has_room(size):
             return Offer.FULL
-        slot: _Slot[D] = _Slot(offset, size)
+        slot: Slot[D] = Slot(offset, size, timestamp, now)
         self._window.append(slot)
         self._unfinished[offset] = slot
         self.next = offset + 1
         self.size += size
         return Offer.ACCEPTED
 
-    def finish(self, offset: int, done: D) -> bool:
+    def finish(self, offset: int, done: D, now: float = 0.0) -> bool:
         """Mark a record as done. False, and nothing changes, if it is not waiting (a late second answer)."""
         slot = self._unfinished.pop(offset, None)
         if slot is None:
             return False
-        slot.done, slot.finished = done, True
+        slot.done, slot.finished, slot.done_at = done, True, now
         return True
 
     def has_done(self) -> bool:
@@ -101,12 +117,15 @@ class Lane(Generic[D]):
             next_offset = slot.offset + 1
         return Prefix(tuple(done), next_offset)
 
-    def retire(self, next_offset: int) -> None:
-        """Drop the records below an offset whose commit succeeded. ValueError if one of them is not done."""
+    def retire(self, next_offset: int) -> list[Slot[D]]:
+        """Drop the records below an offset whose commit succeeded, and give them. ValueError if one is not done."""
         if next_offset < self.committed:
             raise ValueError(f"offset {next_offset} is below the committed {self.committed}")
+        left: list[Slot[D]] = []
         while self._window and self._window[0].offset < next_offset:
             if not self._window[0].finished:
                 raise ValueError(f"record {self._window[0].offset} is not done, {next_offset} cannot be committed")
-            self.size -= self._window.popleft().size
+            left.append(self._window.popleft())
+            self.size -= left[-1].size
         self.committed = next_offset
+        return left

@@ -148,6 +148,10 @@ class Store(Protocol):
     def place(self) -> Place:
         """Where the state stands in its changelog."""
 
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+
     def restaurant(self, restaurant: str) -> RestaurantState | None:
         """State of a restaurant, if any."""
 

@@ -15,6 +15,7 @@ from consumer.hooks.health import Health
 from consumer.hooks.http import serving
 from consumer.hooks.logs import log_listener
 from consumer.hooks.metrics import Metrics
+from consumer.hooks.pulled import Lanes
 
 
 def test_a_failing_listener_stops_nothing_and_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -34,7 +35,8 @@ def test_a_failing_listener_stops_nothing_and_is_named_once(caplog: pytest.LogCa
 @pytest.mark.parametrize("what", list(What))
 def test_every_event_can_be_counted_and_logged(what: What) -> None:
     """No kind makes a listener fail."""
-    event = Event(what, "restaurant.reviews", 1, "sentiment", "analyzed", 2, 0.5, 0.5, "why")
+    values = {What.CONFIGURED: (1, 2), What.LOAD: (1, 2, 3), What.TOKENS: (1, 2, 3)}.get(what, (0.5,))
+    event = Event(what, "restaurant.reviews", 1, "sentiment", "analyzed", 2, 0.5, 0.5, "why", values)
     Metrics(CollectorRegistry())(event)
     log_listener(lambda: 0.0)(event)
 
@@ -66,16 +68,24 @@ def test_the_metrics_count(caplog: pytest.LogCaptureFixture) -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     metrics(Event(What.RECEIVED, "restaurant.reviews", count=500))
-    metrics(Event(What.RESULT, kind="sentiment", reason="analyzed"))
-    metrics(Event(What.DEAD_LETTER, reason="not_json"))
-    metrics(Event(What.BATCH_STARTED, reason="full_tokens", count=40, ratio=0.9))
-    metrics(Event(What.LOAD, count=3000, ratio=0.5))
+    metrics(Event(What.RESULT, "restaurant.reviews", kind="sentiment", reason="analyzed", count=3))
+    metrics(Event(What.RESULT, kind="summary", reason="analyzed"))
+    metrics(Event(What.DEAD_LETTER, "restaurant.reviews", reason="not_json"))
+    metrics(Event(What.BATCH_STARTED, reason="full_tokens", count=40, ratio=0.9, values=(3600,)))
+    metrics(Event(What.LOAD, count=3000, values=(80_000, 2, 20)))
     name = "review_consumer_"
-    assert registry.get_sample_value(f"{name}records_total", {"topic": "restaurant.reviews"}) == 500
-    assert registry.get_sample_value(f"{name}results_total", {"kind": "sentiment", "outcome": "analyzed"}) == 1
-    assert registry.get_sample_value(f"{name}dead_letters_total", {"reason": "not_json"}) == 1
+    assert registry.get_sample_value(f"{name}received_records_total", {"topic": "restaurant.reviews"}) == 500
+    for outcome, count in (("analyzed", 3), ("dead_letter", 1)):
+        labels = {"topic": "restaurant.reviews", "outcome": outcome}
+        assert registry.get_sample_value(f"{name}records_total", labels) == count
+    assert registry.get_sample_value(f"{name}results_total", {"kind": "summary", "outcome": "analyzed"}) == 1
+    assert (
+        registry.get_sample_value(f"{name}dead_letters_total", {"topic": "restaurant.reviews", "reason": "not_json"})
+        == 1
+    )
     assert registry.get_sample_value(f"{name}batch_items_sum") == 40
     assert registry.get_sample_value(f"{name}in_flight_tokens") == 3000
+    assert registry.get_sample_value(f"{name}in_flight_ceiling_batches") == 20
     with caplog.at_level(logging.INFO, "consumer.events"):
         log_listener(lambda: 0.0)(Event(What.DEAD_LETTER, "restaurant.reviews", 3, reason="not_json", detail="why"))
     assert "dead letter" in caplog.text
@@ -93,7 +103,7 @@ def test_the_engines_state_is_a_metric() -> None:
     assert registry.get_sample_value(f"{name}engine_up") == 0
     assert registry.get_sample_value(f"{name}engine_outages_total", {"reason": "died"}) == 1
     assert registry.get_sample_value(f"{name}engine_restarts_total") == 1
-    assert registry.get_sample_value(f"{name}suspects") == 7
+    assert registry.get_sample_value(f"{name}suspect_items") == 7
 
 
 def _get(port: int, path: str) -> tuple[int, bytes]:
@@ -117,12 +127,13 @@ def test_the_pages_tell_the_truth() -> None:
     now = [0.0]
     health, registry = Health(lambda: now[0], stall_seconds=60), CollectorRegistry()
     Metrics(registry)
-    with serving(_free_port(), registry, health) as port:
+    with serving(_free_port(), registry, health, Lanes()) as port:
         assert _get(port, "/readyz") == (503, b'{"ok":false,"reasons":["starting"]}')
         health.not_ready()
         assert _get(port, "/readyz") == (200, b'{"ok":true,"reasons":[]}')
         assert _get(port, "/livez")[0] == 200
         now[0] = 61.0
+        health.ticked(0.0)
         assert _get(port, "/livez") == (503, b'{"ok":false,"reasons":["the poll loop has stood for 61 s"]}')
         health.polled()
         assert _get(port, "/livez")[0] == 200
@@ -134,16 +145,16 @@ def test_a_port_that_is_taken_is_named() -> None:
     """With what can be done about it."""
     health, registry = Health(lambda: 0.0, 60), CollectorRegistry()
     with (
-        serving(_free_port(), registry, health) as port,
+        serving(_free_port(), registry, health, Lanes()) as port,
         pytest.raises(ConfigError, match=f"METRICS_PORT={port}"),
-        serving(port, registry, health),
+        serving(port, registry, health, Lanes()),
     ):
         pass
 
 
 def test_port_0_serves_nothing() -> None:
     """For the demo, and for many members on one host."""
-    with serving(0, CollectorRegistry(), Health(lambda: 0.0, 60)) as port:
+    with serving(0, CollectorRegistry(), Health(lambda: 0.0, 60), Lanes()) as port:
         assert port == 0
 
 

@@ -90,6 +90,7 @@ class InFlight:
             deadline=self._deadline,
             budget=self._request.max_tokens_per_batch,
             feed=self._record.topic,
+            record=self._record,
         )
 
     def _look(self) -> None:

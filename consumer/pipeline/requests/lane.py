@@ -13,7 +13,7 @@ from consumer.pipeline.requests.questions import Analysis, RequestRules, Result
 from consumer.pipeline.requests.strengths import Strengths
 from consumer.pipeline.requests.summary import Summary
 from consumer.pipeline.worker import Worker
-from consumer.pipeline.workload import Shared, Staged
+from consumer.pipeline.workload import Shared, Staged, dead_letter_told
 from consumer.stream.place import Place
 from consumer.stream.record import Output, Record, check_header_names
 from schemas.base import WireModel
@@ -50,8 +50,8 @@ class Requests:
 
     def __init__(self, worker: Worker, shared: Shared, rules: RequestRules) -> None:
         self._worker, self._shared, self._rules = worker, shared, rules
-        self._over: list[Over | Bad] = []
-        """Not published. A record is done in its lane exactly when it is here, or was."""
+        self._over: list[tuple[Over | Bad, float]] = []
+        """Not published, with when it was done. A record is done in its lane exactly when it is here, or was."""
 
     def restore(self, record: Record) -> None:
         """Nothing: there is no state."""
@@ -88,13 +88,15 @@ class Requests:
 
     def stage(self, done: Sequence[object], refused: Mapping[object, str]) -> Staged:  # noqa: ARG002 - no order
         """Every reply that is ready: among them those of the done prefix that are not published yet."""
-        now, over = self._shared.wall(), tuple(self._over)
+        now, ready = self._shared.wall(), tuple(self._over)
+        over = [one for one, _ in ready]
 
         def settle(_: Place) -> None:
-            del self._over[: len(over)]
+            del self._over[: len(ready)]
 
         out = [self._output(one, refused.get(one.record.offset), now) for one in over]
-        return Staged(tuple(out), (), settle, tuple(map(_event, over)))
+        times = [(one.record.timestamp, at) for one, at in ready]
+        return Staged(tuple(out), (), settle, tuple(map(_event, over)), times)
 
     def _analysis(self, request: AnalysisRequest) -> Analysis:
         rules = self._rules
@@ -108,7 +110,7 @@ class Requests:
                 return Strengths(item, digests)
 
     def _done(self, over: Over | Bad) -> None:
-        self._over.append(over)
+        self._over.append((over, self._shared.clock()))
         self._worker.finish(over.record.offset, over)
         self._worker.wake()
 
@@ -152,6 +154,6 @@ def read_request(value: bytes | None) -> AnalysisRequest:
 def _event(over: Over | Bad) -> Event:
     if isinstance(over, Bad):
         record, fault = over.record, over.fault
-        return Event(What.DEAD_LETTER, record.topic, record.partition, reason=fault.reason, detail=str(fault))
-    outcome = over.said.reason if isinstance(over.said, DeadLetter) else "analyzed"
-    return Event(What.RESULT, kind=f"{over.request.kind}_request", reason=outcome)
+        return dead_letter_told(record, fault)
+    record, outcome = over.record, over.said.reason if isinstance(over.said, DeadLetter) else "analyzed"
+    return Event(What.RESULT, record.topic, record.partition, f"{over.request.kind}_request", outcome)

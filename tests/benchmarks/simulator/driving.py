@@ -61,7 +61,7 @@ class Joined:
         """With the defaults of the settings."""
         hooks = Hooks([self.listen])
         ceiling = Ceiling(self.most, self.budget, CeilingRules())
-        regulator = Regulator(ceiling, self.most * self.budget, self.engine.load, hooks, self.clock)
+        regulator = Regulator(ceiling, self.most * self.budget, self.engine.load, self.clock)
         self.admission = Admission(self.most, self.budget, regulator if self.adaptive else None)
         self.batcher: Batcher[Ask] = Batcher(BatchLimits(self.budget, *self.items, 0.02, 0.2, aging=5.0))
         self.dispatcher = Dispatcher(
