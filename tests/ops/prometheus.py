@@ -78,7 +78,7 @@ class Prometheus:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - a literal
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=2):  # noqa: S310
+            with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=2):
                 return
             time.sleep(0.1)
         self.stop()
@@ -107,7 +107,7 @@ class Prometheus:
 
     def _ask(self, what: str, **parameters: object) -> list[dict[str, Any]]:
         url = f"http://127.0.0.1:{self._port}/api/v1/{what}?{urlencode(parameters)}"
-        with urlopen(url, timeout=30) as answer:  # noqa: S310 - our own
+        with urlopen(url, timeout=30) as answer:
             result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return result
 
