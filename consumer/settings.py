@@ -287,7 +287,12 @@ class Service(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="A Redis that all members share as result cache, such as redis://localhost:6379/0."
     )
-    metrics_port: int = Field(9464, ge=0, le=65_535, description="/metrics, /livez, /readyz; 0 for none.")
+    metrics_port: int = Field(9464, ge=0, le=65_535, description="/metrics, /livez, /readyz, /debug/lanes; 0 for none.")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where traces go, such as http://localhost:4318; needs the extra `[otel]`.",
+    )
     log_format: Literal["human", "json"] = Field("human", description="How a log line looks.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least that is logged.")
 

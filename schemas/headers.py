@@ -6,6 +6,8 @@ Source: CloudEvents 1.0.2, Kafka protocol binding (header names `ce_...` and `co
 import base64
 import binascii
 import json
+import re
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -15,6 +17,8 @@ Headers = tuple[tuple[str, bytes], ...]
 CONTENT_TYPE = "application/json"
 SPEC_VERSION = "1.0"
 TRACEPARENT = "traceparent"
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, in the form of version 00; ids of zeros alone are none."""
 DLQ_PREFIX = "dlq."
 ATTEMPTS = "dlq.attempts"
 ESCAPED = "dlq.headers"
@@ -53,6 +57,14 @@ class EventType(StrEnum):
     SUMMARY = "restaurant.summary.v1"
     STRENGTH = "restaurant.strength.v1"
     REPLY = "restaurant.reply.v1"
+
+
+def traceparent_of(headers: Iterable[tuple[str, bytes | None]]) -> bytes | None:
+    """The `traceparent` that came in; None where there is none, or none that is valid."""
+    for name, value in headers:
+        if name == TRACEPARENT and value and _TRACEPARENT.fullmatch(value):
+            return value
+    return None
 
 
 def cloud_event(event_id: str, event_type: EventType, source: str, time: datetime) -> Headers:

@@ -193,6 +193,6 @@ class CachingEngine:
 
 
 def _payload(its: Prepared) -> Keyed:
-    if not isinstance(its.payload, Keyed):
+    if not isinstance(keyed := its.payload, Keyed):
         raise TypeError("a task that another engine has prepared")
-    return its.payload
+    return replace(keyed, its=replace(keyed.its, trace=its.trace)) if its.trace else keyed

@@ -67,7 +67,10 @@ async def _serve(settings: Settings, registry: CollectorRegistry, origin: Origin
         loop.add_signal_handler(number, parts.service.stop)
     with serving(settings.service.metrics_port, registry, parts.health, parts.lanes) as port:
         _announce(settings, parts, port)
-        await parts.service.run()
+        try:
+            await parts.service.run()
+        finally:
+            await asyncio.to_thread(parts.close)
     log.info("stopped")
 
 

@@ -24,6 +24,8 @@ class Prepared:
     """Review text was cut to fit the context or the budget."""
     payload: object = None
     """The engine's own form of the prompt; nobody else looks inside."""
+    trace: str | None = None
+    """W3C `traceparent` of what asks, for a server that traces its requests."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from consumer.hooks.events import Event, What
+from schemas.headers import traceparent_of
 
 OWN_LOGGERS = ("consumer", "__main__")
 REPEAT_SECONDS = 10.0
@@ -146,4 +147,11 @@ def _said(event: Event) -> dict[str, object]:
         said |= {"remaining": event.count}
     if event.what is What.RESTORED:
         said |= {"records": event.count, "seconds": round(event.seconds, 3)}
-    return {name: value for name, value in said.items() if value != ""}
+    return {name: value for name, value in (said | _trace(event)).items() if value != ""}
+
+
+def _trace(event: Event) -> dict[str, object]:
+    """The trace of the one record that an event is about, where it came with one."""
+    record = event.records[0] if len(event.records) == 1 else None
+    given = traceparent_of(record.headers) if record else None
+    return {"trace_id": given.split(b"-")[1].decode()} if given else {}

@@ -42,6 +42,8 @@ class Ask:
     """The topic whose record asks; none for a job."""
     record: Record | None = None
     """What asks; none for a job."""
+    trace: bytes | None = None
+    """W3C `traceparent` of what asks, where it has one."""
     attempts: int = 0
     alone: bool = False
     """It failed with nothing beside it, and took its batch's time along: it is tried alone again."""

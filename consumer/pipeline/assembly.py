@@ -1,10 +1,12 @@
 """Builds the service out of its parts, from the settings."""
 
 import json
+import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -41,7 +43,7 @@ from consumer.pipeline.summaries import Summaries, SummaryRules
 from consumer.pipeline.supervisor import RestartRules, Supervisor
 from consumer.pipeline.watching import EngineLoad, Watch
 from consumer.pipeline.worker import Assigned, Ground, Keeps, Worker
-from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload
+from consumer.pipeline.workload import LaneLimits, Made, Shared, Workload, trace_that_came
 from consumer.settings import Settings
 from consumer.state_dir import StateDirectory
 from consumer.store.disk import SqliteStore, store_file
@@ -58,6 +60,11 @@ from consumer.stream.record import Partition
 from consumer.stream.retry import RetryPolicy
 from consumer.stream.state import Store
 from schemas.topics import state_topic
+
+if TYPE_CHECKING:
+    from consumer.hooks.traces import Spans  # an extra
+
+log = logging.getLogger(__name__)
 
 WAITING_BATCHES = 4
 """Full engine loads of tokens that may wait for a batch before partitions pause: enough to choose by priority."""
@@ -79,6 +86,8 @@ class Assembly:
     engine: Engine
     health: Health
     lanes: Lanes
+    close: Callable[[], None]
+    """To be called at the end, in a thread: sends the last traces."""
 
 
 def choose_engine(settings: Settings) -> Engine:
@@ -138,7 +147,8 @@ def assemble(
     health = Health(
         time.monotonic, stall_seconds=2 * (settings.delivery.revoke_drain_seconds + REBALANCE_MARGIN_SECONDS)
     )
-    hooks, lanes = _hooks(settings, registry, health)
+    spans = _spans(settings)
+    hooks, lanes = _hooks(settings, registry, health, spans)
     engine = _cached(settings, engine, hooks)
     directory = StateDirectory(settings.service.state_dir, settings.delivery.kafka_group_id)
     quarantine = Quarantine(directory, hooks)
@@ -157,7 +167,7 @@ def assemble(
         source,
         publishers,
         changelog,
-        _shared(settings, engine, dispatcher, hooks),
+        _shared(settings, engine, dispatcher, hooks, spans),
         service.fenced,
         gate,
         settings.delivery.commit_interval_seconds if exactly_once else 0.0,
@@ -169,17 +179,33 @@ def assemble(
     batches = settings.batches
     limits = (batches.max_batch_size, batches.max_tokens_per_batch)
     hooks(Event(What.CONFIGURED, kind=engine.name, detail=engine.model, values=limits))
-    return Assembly(service, engine, health, lanes)
+    return Assembly(service, engine, health, lanes, spans.close if spans else lambda: None)
 
 
-def _hooks(settings: Settings, registry: CollectorRegistry, health: Health) -> tuple[Hooks, Lanes]:
+def _spans(settings: Settings) -> "Spans | None":
+    """The listener that traces, where it is wanted: platforms set the endpoint for programs that know nothing of it."""
+    if (endpoint := settings.service.otel_exporter_otlp_endpoint) is None:
+        return None
+    try:
+        from consumer.hooks import traces  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        missing = "nothing is traced: OTEL_EXPORTER_OTLP_ENDPOINT needs pip install 'review-consumer[otel]'"
+        log.warning(missing, extra={"error": str(error)})
+        return None
+    return traces.exporting(endpoint, settings.delivery.kafka_group_id)
+
+
+def _hooks(
+    settings: Settings, registry: CollectorRegistry, health: Health, spans: "Spans | None"
+) -> tuple[Hooks, Lanes]:
     """Who is told of what happens; the metrics are in the registry."""
     lanes, engine_time = Lanes(), EngineTime(time.monotonic)
     for collector in (lanes, engine_time, HealthPage(health), Gpus()):
         registry.register(collector)
     if settings.engine.chosen == "vllm":
         registry.register(VllmMetrics())
-    return Hooks([Metrics(registry), lanes, engine_time, log_listener(time.monotonic)]), lanes
+    traced = [spans] if spans else []
+    return Hooks([Metrics(registry), lanes, engine_time, log_listener(time.monotonic), *traced]), lanes
 
 
 class _Lanes:
@@ -264,7 +290,7 @@ def _publishers(settings: Settings, source: Source, changelog: Changelog) -> Pub
     return PublishersByTopic(ExactlyOncePublishers(to, source, changelog), {names.requests: requests})
 
 
-def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: Hooks) -> Shared:
+def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: Hooks, spans: "Spans | None") -> Shared:
     return Shared(
         names=settings.topics,
         made=Made(engine.name, engine.model),
@@ -277,6 +303,7 @@ def _shared(settings: Settings, engine: Engine, dispatcher: Dispatcher, hooks: H
         random=random.random,
         deleted_retention=settings.service.state_deleted_retention_seconds,
         calibration=calibration_file.load(settings.engine.calibration_file, engine.name, engine.model),
+        trace=spans.traceparent if spans else trace_that_came,
     )
 
 

@@ -313,7 +313,7 @@ class Dispatcher:
         deliver = partial(self._delivered, running)
         try:
             async with asyncio.timeout(self._rules.timeout):
-                await self._engine.run([p for item in running.batch.items if (p := item.payload.prepared)], deliver)
+                await self._engine.run(running.prepared(), deliver)
         except EngineUnavailable as error:
             self._refused(error)
             self._take_back(running)

@@ -29,15 +29,15 @@ class Look:
 
 def place_of(worker: Worker) -> tuple[str, int, int] | None:
     """Where the oldest unanswered record of a partition lies."""
-    slot = worker.lane.oldest_unfinished if worker.lane else None
+    slot = worker.lane.oldest_unfinished if worker.lane is not None else None
     return (*worker.partition, slot.offset) if slot else None
 
 
 def view(worker: Worker, look: Look) -> LaneView:
     """A worker as it is now."""
     lane, fill = worker.lane, worker.fill()
-    oldest, unfinished = (lane.oldest, lane.oldest_unfinished) if lane else (None, None)
-    committed = lane.committed if lane else worker.start
+    oldest, unfinished = (lane.oldest, lane.oldest_unfinished) if lane is not None else (None, None)
+    committed = lane.committed if lane is not None else worker.start
     lag = _lag(lane, committed, look)
     topic, partition = worker.partition
     return LaneView(
@@ -69,7 +69,7 @@ def _state(worker: Worker) -> str:
 
 
 def _stage(lane: Lane[Any] | None, place: tuple[str, int], look: Look) -> str:
-    oldest = lane.oldest if lane else None
+    oldest = lane.oldest if lane is not None else None
     if oldest is None:
         return ""
     return "publish" if oldest.finished else look.stages.get((*place, oldest.offset), "")
@@ -77,9 +77,9 @@ def _stage(lane: Lane[Any] | None, place: tuple[str, int], look: Look) -> str:
 
 def _lag(lane: Lane[Any] | None, committed: int | None, look: Look) -> int | None:
     """Offsets to go. Transaction markers at the end are none: the position is behind them, nothing is in flight."""
-    if committed is None or (look.end is None and not lane):
+    if committed is None or (look.end is None and lane is None):
         return None
-    end = max(committed, look.end or 0, lane.next if lane else 0)
+    end = max(committed, look.end or 0, lane.next if lane is not None else 0)
     if lane is not None and not len(lane) and look.position is not None and look.position >= end:
         return 0
     return end - committed

@@ -1,6 +1,5 @@
 """Results and dead letters as records, with their CloudEvents headers (Kafka's binary mode)."""
 
-import re
 from datetime import UTC, datetime
 
 from consumer.errors import DeadLetter
@@ -10,8 +9,6 @@ from schemas.codec import encode
 from schemas.headers import ATTEMPTS, DLQ_PREFIX, ESCAPED, TRACEPARENT, EventType, Headers, cloud_event, escaped_headers
 
 SERVICE = "review-consumer"
-_TRACE = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-"""W3C Trace Context, version 00."""
 
 
 def ce_id_of_record(record: Record, kind: str) -> str:
@@ -25,15 +22,10 @@ def ce_id_of_job(topic: str, key: bytes, version: int, revision: int = 0) -> str
     return f"{topic}/{key.decode('utf-8', 'replace')}/{version}{again}"
 
 
-def trace_of(record: Record) -> Headers:
-    """The `traceparent` that came in, to go out again; anything else under that name stays behind."""
-    found = ((name, value) for name, value in record.headers if name == TRACEPARENT)
-    return tuple((name, value) for name, value in found if value and _TRACE.fullmatch(value))[:1]
-
-
-def headers(ce_id: str, kind: EventType, now: float, trace: Headers = ()) -> Headers:
-    """CloudEvents' attributes of a result of `kind`, made at `now` (seconds since 1970), and the trace."""
-    return (*cloud_event(ce_id, kind, SERVICE, datetime.fromtimestamp(now, UTC)), *trace)
+def headers(ce_id: str, kind: EventType, now: float, trace: bytes | None = None) -> Headers:
+    """CloudEvents' attributes of a result of `kind`, made at `now` (seconds since 1970), and its trace."""
+    marks = cloud_event(ce_id, kind, SERVICE, datetime.fromtimestamp(now, UTC))
+    return (*marks, (TRACEPARENT, trace)) if trace else marks
 
 
 def result(topic: str, key: bytes, value: WireModel, place: int | bytes, marks: Headers) -> Output:

@@ -185,6 +185,7 @@ class Reviews:
                 deadline=self._shared.on_clock(event.deadline),
                 feed=record.topic,
                 record=record,
+                trace=self._shared.trace(record),
             )
         )
 
@@ -222,7 +223,7 @@ class Reviews:
             provenance=made,
         )
         ce_id = outputs.ce_id_of_record(record, "sentiment")
-        marks = outputs.headers(ce_id, EventType.SENTIMENT, now, outputs.trace_of(record))
+        marks = outputs.headers(ce_id, EventType.SENTIMENT, now, self._shared.trace(record))
         key = restaurant_key(event.restaurant_id)
         output = outputs.result(self._names.sentiment, key, value, self._worker.partition.partition, marks)
         return replace(output, origin=record.offset)

@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from consumer.analysis.task import Kind
-from consumer.engines.contract import Answer, Fault
+from consumer.engines.contract import Answer, Fault, Prepared
 from consumer.hooks.events import Event, What
 from consumer.pipeline.ask import Ask
 from consumer.stream.admission import Permit
@@ -50,6 +50,11 @@ class Running:
     def asks(self) -> list[Ask]:
         """Who asked for it."""
         return [item.payload for item in self.items()]
+
+    def prepared(self) -> list[Prepared]:
+        """What is sent, each with the trace of who asks."""
+        asks = (item.payload for item in self.batch.items)
+        return [replace(p, trace=ask.trace.decode()) if ask.trace else p for ask in asks if (p := ask.prepared)]
 
     def hear(self, ask: Ask, outcome: Answer | Fault, now: float) -> None:
         """One item is delivered. It is told of later, with others: events cost more than this."""

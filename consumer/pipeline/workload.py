@@ -12,6 +12,7 @@ from consumer.pipeline.dispatch import Ask
 from consumer.stream.changelog import Entry
 from consumer.stream.place import Delivery, Place
 from consumer.stream.record import Output, Record
+from schemas.headers import traceparent_of
 from schemas.topics import TopicNames
 
 
@@ -52,6 +53,11 @@ class Workload(Protocol):
 
     def start_jobs(self, now: float) -> float | None:
         """Start what is due, seconds since 1970; gives when to come again."""
+
+
+def trace_that_came(record: Record) -> bytes | None:
+    """Handed on as it came: nothing is traced here."""
+    return traceparent_of(record.headers)
 
 
 def dead_letter_told(record: Record, fault: DeadLetter) -> Event:
@@ -105,6 +111,8 @@ class Shared:
     """Seconds for which the mark of a deleted review keeps a late original dead."""
     calibration: Calibration
     """What the labels' log-probabilities go through."""
+    trace: Callable[[Record], bytes | None] = trace_that_came
+    """W3C `traceparent` of what becomes of a record."""
 
     def on_clock(self, moment: datetime | None) -> float | None:
         """The moment on `clock`, as far as the wall clock is right now."""

@@ -1,8 +1,12 @@
-"""The gateway's metrics: each call when it is over, and what is held right now."""
+"""The gateway's metrics: each call when it is over, and what is held right now.
 
-from collections.abc import Callable
+Named by Prometheus's rules (https://prometheus.io/docs/practices/naming/), as the consumer's are.
+"""
 
-from prometheus_client import Gauge, Histogram
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+
+from prometheus_client import Gauge, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import Scope
@@ -18,26 +22,40 @@ class CallMetrics:
     """Told of every call that is over."""
 
     def __init__(self, parts: Parts) -> None:
+        registry = parts.registry
         self._seconds = Histogram(
             f"{PREFIX}request_seconds",
-            "Time of a call, by route and status.",
+            "Time of a call, by route and status (gone: the client left).",
             ["route", "status"],
+            unit="seconds",
             buckets=BUCKETS,
-            registry=parts.registry,
+            registry=registry,
         )
-        gauges: dict[str, tuple[str, Callable[[], float]]] = {
-            "requests_at_work": ("Requests at work.", lambda: parts.room.requests),
-            "body_bytes": ("Bytes of their bodies.", lambda: parts.room.bytes),
-            "pending_requests": ("Requests whose replies are waited for.", lambda: parts.client.open_requests),
-            "pending_restaurants": ("Restaurants of these.", lambda: parts.client.open_restaurants),
-            "silent": ("1 while nobody answers requests.", lambda: parts.client.silent),
-            "ready": ("1 while requests are taken.", lambda: not parts.missing()),
-            "view_restaurants": ("Restaurants whose latest results are known.", lambda: parts.latest.restaurants),
-            "view_complete": ("1 until a restaurant is forgotten for want of room.", lambda: parts.latest.complete),
+        gauges: dict[str, tuple[str, str, Callable[[], float]]] = {
+            "in_flight_requests": ("requests", "Requests at work.", lambda: parts.room.requests),
+            "in_flight_body_bytes": ("bytes", "Bytes of their bodies.", lambda: parts.room.bytes),
+            "pending_requests": (
+                "requests",
+                "Requests whose replies are waited for.",
+                lambda: parts.client.open_requests,
+            ),
+            "pending_restaurants": ("restaurants", "Restaurants of these.", lambda: parts.client.open_restaurants),
+            "silent": ("", "1 while nobody answers requests, else 0.", lambda: parts.client.silent),
+            "ready": ("", "1 while requests are taken, else 0.", lambda: not parts.missing()),
+            "view_restaurants": (
+                "restaurants",
+                "Restaurants whose latest results are known.",
+                lambda: parts.latest.restaurants,
+            ),
+            "view_complete": ("", "1 until a restaurant is forgotten for want of room.", lambda: parts.latest.complete),
         }
-        for name, (text, value) in gauges.items():
-            Gauge(f"{PREFIX}{name}", text, registry=parts.registry).set_function(value)
-        parts.registry.register(_Dropped(parts))
+        for name, (unit, text, value) in gauges.items():
+            Gauge(f"{PREFIX}{name}", text, unit=unit, registry=registry).set_function(value)
+        info = Gauge(
+            f"{PREFIX}build_info", "The version that runs, as a label; the value is 1.", ["version"], registry=registry
+        )
+        info.labels(version("review-consumer")).set(1)
+        registry.register(_Dropped(parts))
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one call. Routes come from the app, never from the caller: their number is bounded."""
@@ -51,12 +69,14 @@ class _Dropped(Collector):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def collect(self) -> list[CounterMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         """Replies that nobody waited for, and results that could not be read."""
         dropped = self._parts.client.dropped
         counts = {"unknown": dropped.unknown, "repeat": dropped.repeats, "unreadable": dropped.unreadable}
-        replies = CounterMetricFamily(f"{PREFIX}replies_dropped", "Replies nobody waited for.", labels=["reason"])
+        text = "Replies that nobody waited for: unknown, repeat, unreadable."
+        replies = CounterMetricFamily(f"{PREFIX}dropped_replies", text, labels=["reason"], unit="replies")
         for reason, count in counts.items():
             replies.add_metric([reason], count)
         text = "Results that the view could not read."
-        return [replies, CounterMetricFamily(f"{PREFIX}view_unreadable", text, value=self._parts.latest.unreadable)]
+        unreadable = self._parts.latest.unreadable
+        return [replies, CounterMetricFamily(f"{PREFIX}unreadable_results", text, value=unreadable, unit="results")]

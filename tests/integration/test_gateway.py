@@ -203,7 +203,7 @@ async def test_saturated(kafka: Kafka, topics: TopicNames, responder: Responder)
         assert (done.status, done.headers["retry-after"]) == (503, "1")
         assert (await gateway.get("/livez")).status == (await gateway.get("/readyz")).status == 200
         metrics = (await gateway.get("/metrics")).body.decode()
-        assert "review_gateway_requests_at_work 2.0" in metrics
+        assert "review_gateway_in_flight_requests 2.0" in metrics
         assert [(await task).status for task in held] == [504, 504]
         await settled(gateway)
 

@@ -115,7 +115,8 @@ def _get(port: int, path: str) -> tuple[int, bytes]:
             return error.code, error.read()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Of this host, for a moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -127,7 +128,7 @@ def test_the_pages_tell_the_truth() -> None:
     now = [0.0]
     health, registry = Health(lambda: now[0], stall_seconds=60), CollectorRegistry()
     Metrics(registry)
-    with serving(_free_port(), registry, health, Lanes()) as port:
+    with serving(free_port(), registry, health, Lanes()) as port:
         assert _get(port, "/readyz") == (503, b'{"ok":false,"reasons":["starting"]}')
         health.not_ready()
         assert _get(port, "/readyz") == (200, b'{"ok":true,"reasons":[]}')
@@ -145,7 +146,7 @@ def test_a_port_that_is_taken_is_named() -> None:
     """With what can be done about it."""
     health, registry = Health(lambda: 0.0, 60), CollectorRegistry()
     with (
-        serving(_free_port(), registry, health, Lanes()) as port,
+        serving(free_port(), registry, health, Lanes()) as port,
         pytest.raises(ConfigError, match=f"METRICS_PORT={port}"),
         serving(port, registry, health, Lanes()),
     ):

@@ -2,6 +2,7 @@
 
 from consumer.errors import DeadLetter
 from consumer.pipeline import outputs
+from consumer.pipeline.workload import trace_that_came
 from schemas.headers import EventType
 from tests.unit.records import FakeRecord
 
@@ -42,8 +43,8 @@ def test_hostile_attempts_are_no_number() -> None:
 
 def test_a_trace_that_is_none_stays_behind() -> None:
     """A megabyte under that name would make every result too large."""
-    for value in (b"x" * 1_000_000, b"", None, b"00-AB"):
-        assert outputs.trace_of(FakeRecord(headers=(("traceparent", value),))) == ()  # type: ignore[arg-type]
+    for value in (b"x" * 1_000_000, b"", None, b"00-AB", b"00-" + b"0" * 32 + b"-" + b"1" * 16 + b"-01"):
+        assert trace_that_came(FakeRecord(headers=(("traceparent", value),))) is None  # type: ignore[arg-type]
 
 
 def test_null_header_values_are_kept_and_not_computed_with() -> None:
@@ -59,7 +60,7 @@ def test_cloud_events_headers() -> None:
     """The id is the same on redelivery, the trace goes on."""
     record = FakeRecord(partition=2, offset=9, headers=(("traceparent", TRACE), ("other", b"x")))
     ce_id = outputs.ce_id_of_record(record, "sentiment")
-    marks = dict(outputs.headers(ce_id, EventType.SENTIMENT, NOW, outputs.trace_of(record)))
+    marks = dict(outputs.headers(ce_id, EventType.SENTIMENT, NOW, trace_that_came(record)))
     assert marks == {
         "ce_specversion": b"1.0",
         "ce_id": b"restaurant.reviews/2/9/sentiment",

@@ -179,7 +179,7 @@ class OpenAIEngine:
         size = its.prefix_tokens + its.own_tokens
         for _ in range(TRIES):
             try:
-                answer = await self._ask(server, fitted)
+                answer = await self._ask(server, fitted, its.trace)
             except TooLong:
                 size //= SHORTER
                 try:
@@ -190,9 +190,9 @@ class OpenAIEngine:
                 return replace(answer, truncated=fitted.truncated)
         raise TooLong
 
-    async def _ask(self, server: _Server, fitted: Fitted) -> Answer:
+    async def _ask(self, server: _Server, fitted: Fitted, trace: str | None) -> Answer:
         kind, can = fitted.task.kind, server.can
-        said = await server.wire.post(can.path, request(can, kind, fitted.prompt, fitted.answer))
+        said = await server.wire.post(can.path, request(can, kind, fitted.prompt, fitted.answer), trace)
         answer = read(can, server.voice, kind, said)
         self._counting.learn(fitted.prompt.text, answer.prompt_tokens)
         return answer

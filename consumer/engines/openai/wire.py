@@ -10,6 +10,7 @@ from typing import Any
 import openai
 
 from consumer.errors import DeadLetter, EngineUnavailable, RetryLater
+from schemas.headers import TRACEPARENT
 
 Document = Mapping[str, Any]
 _REFUSES_FOR_NOW = {429, 502, 503, 504}
@@ -36,9 +37,11 @@ class Wire:
             base_url=self.base_url, api_key=api_key or "none", timeout=timeout, max_retries=0
         )
 
-    async def post(self, path: str, body: Document) -> Document:
-        """The answer's document. Raises EngineUnavailable, RetryLater or DeadLetter."""
-        return await self._translated(self._client.post(path, body=dict(body), cast_to=dict[str, Any]))
+    async def post(self, path: str, body: Document, trace: str | None = None) -> Document:
+        """The answer's document. `trace`: W3C `traceparent`. Raises EngineUnavailable, RetryLater or DeadLetter."""
+        options: Any = {"headers": {TRACEPARENT: trace}} if trace else {}
+        call = self._client.post(path, body=dict(body), cast_to=dict[str, Any], options=options)
+        return await self._translated(call)
 
     async def get(self, path: str) -> Document:
         """As `post`."""

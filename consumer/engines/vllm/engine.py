@@ -22,6 +22,7 @@ from consumer.engines.vllm.life import Life, Ticks
 from consumer.engines.vllm.processes import Processes
 from consumer.engines.vllm.tokens import encoder, voice_of
 from consumer.errors import ConfigError, EngineDown
+from schemas.headers import TRACEPARENT
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ SHUTDOWN_SECONDS = 5.0
 KILL_SECONDS = 5.0
 WARM_UP_SECONDS = 600.0
 BUDGET_SETTING = "VLLM_MAX_TOKENS_PER_BATCH"
+TRACES = "otlp_traces_endpoint"
+"""The engine argument without which vLLM warns of a trace."""
 
 R = TypeVar("R")
 
@@ -157,6 +160,7 @@ class VllmEngine:
             f"review-{next(self._numbers)}",
             priority=asking.PRIORITY[its.task.kind],
             lora_request=_lora(self._wanted.adapter),
+            trace_headers={TRACEPARENT: its.trace} if its.trace and TRACES in self._rules.args else None,
         )
 
     def _look_at(self, llm: Any) -> _Ready:

@@ -37,11 +37,16 @@ class InFlight:
         *,
         deadline: float | None,
         submit: Callable[[Ask], None],
+        trace: bytes | None,
         over: Callable[[Over], None],
     ) -> None:
-        """`deadline`: on the dispatcher's clock. `over` is called once, unless the lane closes before."""
+        """`deadline`: on the dispatcher's clock. `trace`: what its questions belong to.
+
+        `over` is called once, unless the lane closes before.
+        """
         self._record, self._request, self._analysis = record, request, analysis
         self._worker, self._deadline, self._submit, self._tell = worker, deadline, submit, over
+        self._trace = trace
         self._open = 0
         self._over = False
 
@@ -91,6 +96,7 @@ class InFlight:
             budget=self._request.max_tokens_per_batch,
             feed=self._record.topic,
             record=self._record,
+            trace=self._trace,
         )
 
     def _look(self) -> None:

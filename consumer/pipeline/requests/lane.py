@@ -71,6 +71,7 @@ class Requests:
             self._worker,
             deadline=self._shared.on_clock(request.deadline),
             submit=self._shared.submit,
+            trace=self._shared.trace(record),
             over=self._done,
         ).begin()
 
@@ -120,7 +121,7 @@ class Requests:
         said = DeadLetter("output_refused", refusal) if refusal else over.said
         reply = reply_to(over.request, said)
         marks = outputs.headers(
-            outputs.ce_id_of_record(over.record, "reply"), EventType.REPLY, now, outputs.trace_of(over.record)
+            outputs.ce_id_of_record(over.record, "reply"), EventType.REPLY, now, self._shared.trace(over.record)
         )
         key = f"{reply.request_id}/{reply.index}".encode("utf-8", "surrogatepass")
         place = reply.request_id.encode("utf-8", "surrogatepass")

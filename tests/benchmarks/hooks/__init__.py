@@ -1,0 +1,1 @@
+"""What the listeners cost: see __main__.py."""
