@@ -8,7 +8,7 @@ LLM_VENV ?= .venv-llm
 LLM := $(LLM_VENV)/bin/python
 GEMMA := .cache/gemma-3-270m
 
-.PHONY: help demo demo-llm serve test test-llm fuzz mutants check sbom audit kafka redis schemas lock clean
+.PHONY: help demo demo-llm serve test test-llm test-ops prometheus fuzz mutants check sbom audit kafka redis schemas lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -51,6 +51,15 @@ test: $(READY) ## all tests, on a real broker
 test-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the tests with a real vLLM, on the CPU
 	@$(LLM) -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # as above
 	@$(LLM) -m pytest -c tests/llm/pytest.ini --rootdir=. -q tests/llm
+
+test-ops: $(READY) ## images, compose file, manifests, dashboards and alerts, with a real Prometheus
+	@$(BIN)/python -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # as above
+	@$(MAKE) --quiet redis prometheus >/dev/null 2>&1 || true # as above
+	@$(BIN)/python -m pytest -q tests/ops
+
+prometheus: ## Prometheus and promtool for test-ops, by apt where we may; nothing where they are
+	@command -v promtool >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus; }
 
 redis: ## a redis-server for the tests, by apt where we may; nothing where there is one
 	@command -v redis-server >/dev/null || { apt-get update -qq && \

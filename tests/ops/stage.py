@@ -54,7 +54,7 @@ class Stage:
     async def until_ready(self) -> None:
         """The member takes records. Raises TimeoutError."""
         async with asyncio.timeout(READY_SECONDS):
-            while not await asyncio.to_thread(_good, f"{self.member_page}/readyz"):
+            while not await asyncio.to_thread(page, f"{self.member_page}/readyz"):
                 await asyncio.sleep(0.2)
 
     async def until(self, condition: Callable[[set[str]], bool], seconds: float) -> bool:
@@ -142,7 +142,8 @@ def _broker() -> tuple[Broker, str]:
     return java_broker(DEFAULT_CACHE, port=plain, settings=settings), f"{_HOST}:{sasl}"
 
 
-def _good(url: str) -> bool:
+def page(url: str) -> bool:
+    """Whether a page is served, with status 200."""
     try:
         with urlopen(url, timeout=2) as answer:  # noqa: S310 - our own
             return bool(answer.status == 200)
