@@ -27,6 +27,7 @@ from tests.redis_server import RedisServer
 
 READY_SECONDS: Final = 90.0
 PARTITIONS: Final = 4
+JOBS: Final = ("review-consumer", "review-gateway")
 PASSWORD: Final = "the-right-one"
 _HOST: Final = "127.0.0.1"
 
@@ -56,6 +57,14 @@ class Stage:
         async with asyncio.timeout(READY_SECONDS):
             while not await asyncio.to_thread(page, f"{self.member_page}/readyz"):
                 await asyncio.sleep(0.2)
+
+    async def settle(self) -> None:
+        """Both pages are scraped, and what starting did to the machine is over. Raises TimeoutError."""
+        async with asyncio.timeout(READY_SECONDS):
+            while len(await asyncio.to_thread(self.prometheus.query, "min_over_time(up[5s]) == 1")) < len(JOBS):
+                await asyncio.sleep(SCRAPE_SECONDS)
+        if not await self.until(lambda firing: not firing, READY_SECONDS):
+            raise TimeoutError("alerts fire before anything was done")
 
     async def until(self, condition: Callable[[set[str]], bool], seconds: float) -> bool:
         """Wait until what fires fulfils a condition; say whether it came to that."""
@@ -88,6 +97,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         up.callback(sending.cancel)
         up.callback(stage.prometheus.stop)
         await asyncio.to_thread(stage.prometheus.start)
+        await stage.settle()
         yield stage
 
 
@@ -102,13 +112,15 @@ def _stage(folder: Path, broker: Broker, log_in_address: str, redis: RedisServer
         "KAFKA_REQUEST_TIMEOUT_SECONDS": "5",
         "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
         "REVOKE_DRAIN_SECONDS": "5",
+        "ENGINE_MAX_RESTARTS": "1000",  # its pauses are compressed with all else: five are over in seconds
+        "RETRY_MAX_SECONDS": "2",
         "SUMMARY_MIN_REVIEWS": "50",
         "VLLM_MIN_BATCH_SIZE": "5",
         "VLLM_MAX_BATCH_SIZE": "10",
     }
     gateway = common | {"GATEWAY_PORT": str(http), "GATEWAY_VIEW_DIR": str(folder)}
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8"))
-    targets = {"review-consumer": [f"{_HOST}:{metrics}"], "review-gateway": [f"{_HOST}:{http}"]}
+    targets = {job: [f"{_HOST}:{port}"] for job, port in zip(JOBS, (metrics, http), strict=True)}
     watching = Prometheus(folder / "prometheus", targets, SCRAPE_SECONDS, scaled_rules(rules, FACTOR))
     return Stage(
         broker,
