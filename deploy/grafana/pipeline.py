@@ -60,9 +60,7 @@ LATE = Row(
             (
                 Query(_mean("review_consumer_queue_seconds", '{kind="sentiment"}'), "waits for a batch"),
                 Query(_mean("review_consumer_engine_seconds", '{kind="sentiment"}'), "in the engine"),
-                Query(
-                    _mean("review_consumer_publish_seconds"), "answered, not committed"
-                ),
+                Query(_mean("review_consumer_publish_seconds"), "answered, not committed"),
             ),
         ),
         Panel(
