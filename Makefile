@@ -96,13 +96,13 @@ lock: ## the locked requirements from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group pyproject.toml:build -o $(LOCK)/build.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra demo --extra gateway --extra openai --extra redis pyproject.toml -o $(LOCK)/runtime.txt
+		--extra demo --extra gateway --extra openai --extra otel --extra redis pyproject.toml -o $(LOCK)/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra demo --extra gateway --extra openai --extra redis --group dev pyproject.toml -o $(LOCK)/dev.txt
+		--extra demo --extra gateway --extra openai --extra otel --extra redis --group dev pyproject.toml -o $(LOCK)/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-deps \
 		--constraint $(LOCK)/runtime.txt $(LOCK)/gpu.in -o $(LOCK)/gpu.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra demo --extra gateway --extra openai --extra redis --group dev --override $(LOCK)/llm-overrides.txt pyproject.toml $(LOCK)/llm.in \
+		--extra demo --extra gateway --extra openai --extra otel --extra redis --group dev --override $(LOCK)/llm-overrides.txt pyproject.toml $(LOCK)/llm.in \
 		-o $(LOCK)/llm.txt
 
 clean: ## everything that was made here

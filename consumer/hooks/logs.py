@@ -25,6 +25,7 @@ _LEVELS = {
     What.OPENED: logging.INFO,
     What.CLOSED: logging.INFO,
     What.REFUSED: logging.ERROR,
+    What.LOST: logging.WARNING,
     What.ENGINE_UP: logging.INFO,
     What.ENGINE_RESTART: logging.INFO,
     What.ENGINE_DOWN: logging.WARNING,

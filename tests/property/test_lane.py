@@ -110,3 +110,21 @@ def test_a_record_larger_than_the_limit_is_taken_alone() -> None:
     lane: Lane[int] = Lane(0, 10, 100)
     assert lane.offer(0, 10_000) is Offer.ACCEPTED
     assert lane.offer(1, 1) is Offer.FULL
+
+
+def test_what_leaves_the_lane_says_when_it_came_and_was_done() -> None:
+    """So do the oldest record and the oldest that is not done."""
+    lane: Lane[str] = Lane(5, 10, 1000)
+    for offset in (5, 6, 8):
+        lane.offer(offset, 1, timestamp=offset * 1000, now=offset / 10)
+    lane.finish(6, "b", now=2.0)
+    assert lane.oldest is not None
+    assert lane.oldest_unfinished is not None
+    assert (lane.oldest.offset, lane.oldest_unfinished.offset) == (5, 5)
+    lane.finish(5, "a", now=3.0)
+    assert lane.oldest_unfinished is not None
+    assert (lane.oldest_unfinished.offset, lane.oldest_unfinished.taken_at) == (8, 0.8)
+    assert [(slot.timestamp, slot.done_at) for slot in lane.retire(7)] == [(5000, 3.0), (6000, 2.0)]
+    lane.finish(8, "c")
+    lane.retire(9)
+    assert lane.oldest is lane.oldest_unfinished is None

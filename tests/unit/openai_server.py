@@ -29,6 +29,8 @@ class Server:
     def __init__(self, script: Script) -> None:
         self.script, self.asked = script, list[tuple[str, Mapping[str, Any]]]()
         self.url = ""
+        self.traces: list[str | None] = []
+        """The `traceparent` of each request."""
 
     def reply(self, path: str, body: Mapping[str, Any]) -> Reply:
         """Its script's, but for the list of models."""
@@ -49,6 +51,7 @@ def serving(script: Script) -> Iterator[Server]:
         def _answer(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length) or b"{}")
+            server.traces.append(self.headers.get("traceparent"))
             status, document, headers = server.reply(self.path, body)
             content = json.dumps(document).encode()
             self.send_response(status)

@@ -13,7 +13,7 @@ from consumer.cache.engine import CachingEngine
 from consumer.cache.keys import Identity, key_of
 from consumer.cache.memory import ENTRY_BYTES, MemoryCache
 from consumer.cache.values import answer_of, value_of
-from consumer.engines.contract import Answer, Fault, Prepared
+from consumer.engines.contract import Answer, Deliver, Fault, Prepared
 from consumer.engines.local.engine import LocalEngine
 from consumer.errors import ConfigError, DeadLetter, EngineDown, RetryLater
 from consumer.hooks.events import Event, Hooks
@@ -286,3 +286,20 @@ def test_a_redis_url_that_is_none_stops_the_start() -> None:
     with pytest.raises(ConfigError, match=r"REDIS_URL=\(secret\)") as caught:
         assembly._cached(_settings(redis_url=SecretStr("http://user:hunter2@x")), ScriptedEngine(), Hooks())
     assert "hunter2" not in str(caught.value)
+
+
+async def test_the_trace_of_who_asks_goes_through_and_is_no_part_of_the_key() -> None:
+    """The engine behind sends it on; the next trace finds the same answer."""
+    seen: list[str | None] = []
+
+    class Tracing(ScriptedEngine):
+        async def run(self, batch: Sequence[Prepared], deliver: Deliver) -> None:
+            seen.extend(its.trace for its in batch)
+            await super().run(batch, deliver)
+
+    bench = Bench(Tracing())
+    for trace in ("00-a", "00-b"):
+        batch = await bench.engine.prepare([sentiment("맛있어요")], BUDGET)
+        await bench.run([replace(batch[0], trace=trace)])
+    assert seen == ["00-a"]
+    assert bench.told() == ["asked", "kept"]

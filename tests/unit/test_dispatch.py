@@ -1,9 +1,10 @@
 """The dispatcher: every question gets one callback; nothing leaks when batches fail, time out or are cancelled."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from consumer.state_dir import StateDirectory
 from consumer.stream.admission import Admission
 from consumer.stream.batcher import Batcher, BatchLimits
 from consumer.stream.breaker import BreakerRules
+from consumer.stream.record import Record
 from consumer.stream.retry import RetryPolicy
 from consumer.stream.work import Rank
+from schemas.base import Sentiment
 from tests.integration.scripted import ScriptedEngine
+from tests.unit.records import FakeRecord
 
 BUDGET = 1000
 NEVER = BreakerRules(share=1)
@@ -59,6 +63,7 @@ class Bench:
         deadline: float | None = None,
         budget: int | None = None,
         rank: Rank = Rank.NORMAL,
+        record: Record | None = None,
     ) -> None:
         """Submit one review."""
         self.dispatcher.submit(
@@ -72,8 +77,13 @@ class Bench:
                 name=text,
                 deadline=deadline,
                 budget=budget,
+                record=record,
             )
         )
+
+    def told(self, what: What) -> list[Event]:
+        """Events of a kind."""
+        return [event for event in self.events if event.what is what]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["asyncio.Task[Death]"]:
@@ -558,3 +568,67 @@ async def test_a_tokenizer_that_fails_for_every_record_stops_as_well() -> None:
         assert not bench.dispatcher.refusal
     assert {reason for _, reason, _ in bench.failures} == {"internal_error"}
     assert len(bench.answers) >= 50
+
+
+async def test_a_batch_tells_of_its_items_together_with_their_records_and_tokens() -> None:
+    """One event a kind and batch; an answer out of the cache cost no tokens."""
+    said = {"a": Answer(label=Sentiment.POSITIVE, prompt_tokens=10, cached_tokens=4, output_tokens=1)}
+    said["b"] = replace(said["a"], cached=True)
+    bench = Bench(ScriptedEngine(lambda task, _time: said.get("".join(task.reviews))))
+    async with bench.running():
+        for text in ("a", "b"):
+            bench.ask(text, record=FakeRecord(offset=ord(text)))
+        bench.ask("job")
+        await bench.until(3)
+        await bench.until_told(What.BATCH_ENDED)
+    (queued,) = bench.told(What.QUEUED)
+    (answered,) = bench.told(What.ANSWERED)
+    (tokens,) = bench.told(What.TOKENS)
+    (started,) = bench.told(What.BATCH_STARTED)
+    assert (tokens.kind, tokens.count, tokens.values) == ("sentiment", 2, (10, 4, 1))
+    assert started.count == len(queued.values) == len(answered.values) == 3
+    places = [record.offset if record else None for record in answered.records]
+    assert places == [record.offset if record else None for record in queued.records] == [97, 98, None]
+    assert queued.batch == answered.batch == started.batch
+
+
+async def test_a_long_batch_is_told_of_while_it_runs() -> None:
+    """Else a batch with one slow item would keep the others out of the metrics for minutes."""
+    bench = Bench(ScriptedEngine(unanswered=lambda task: task.reviews == ("slow",)))
+    async with bench.running():
+        for text in ("quick", "slow"):
+            bench.ask(text)
+        await bench.until(1)
+        assert bench.told(What.ANSWERED) == []
+        bench.dispatcher.tell()
+        bench.dispatcher.tell()
+        assert [len(event.values) for event in bench.told(What.ANSWERED)] == [1]
+        assert [stage for ask, stage in bench.dispatcher.stages() if ask.name == "slow"] == ["engine"]
+
+
+async def test_everything_that_is_here_has_a_stage() -> None:
+    """As an operator sees it of the oldest record of a partition."""
+    bench = Bench(ScriptedEngine(lambda _task, _time: RetryLater("later")), attempts=100)
+    bench.ask("new")
+    assert [stage for _, stage in bench.dispatcher.stages()] == ["new"]
+    bench.engine.gate.clear()
+    async with bench.running():
+        for number in range(12):  # two batches of five run
+            bench.ask(f"r{number}")
+        await bench.until_both_permits_are_taken()
+        await asyncio.sleep(0.02)
+        stages = Counter(stage for _, stage in bench.dispatcher.stages())
+        assert stages == {"engine": 10, "waiting": 3}
+        bench.engine.gate.set()
+        await bench.until_told(What.RETRY)
+        assert "retry" in {stage for _, stage in bench.dispatcher.stages()}
+
+
+async def test_an_answer_off_its_form_is_counted_each_time() -> None:
+    """Also the last one, which is no retry."""
+    bench = Bench(ScriptedEngine(lambda _task, _time: RetryLater("not JSON", "invalid_answer")))
+    async with bench.running():
+        bench.ask("x")
+        await bench.until(1)
+    assert len(bench.told(What.INVALID_ANSWER)) == 2
+    assert [event.reason for event in bench.told(What.RETRY)] == ["invalid_answer"]

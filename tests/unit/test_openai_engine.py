@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -208,3 +209,13 @@ def test_the_wait_that_a_server_asks_for() -> None:
     assert retry_after({"retry-after": "Wed, 14 Oct 2026 17:46:50 GMT"}, now) == 10
     assert retry_after({"retry-after": "soon"}, now) is None
     assert retry_after({}, now) is None
+
+
+async def test_the_trace_of_who_asks_goes_to_the_server() -> None:
+    """So that its own spans are in the review's trace; what has none sends none."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with running(plain) as (engine, server):
+        batch = await engine.prepare([GOOD, GOOD], 4000)
+        server.traces.clear()
+        await engine.run([replace(batch[0], trace=trace), batch[1]], lambda _index, _outcome: None)
+        assert sorted(server.traces, key=str) == [trace, None]

@@ -1,7 +1,13 @@
 """Traces: what is exported of a record's way, whose child it is, and what it is linked with."""
 
+import gzip
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -10,9 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import StatusCode
 
+import consumer.hooks
 from consumer.hooks.events import Event, What
 from consumer.hooks.logs import log_listener
-from consumer.hooks.traces import Spans
+from consumer.hooks.traces import Spans, exporting
+from consumer.pipeline import assembly
+from consumer.settings import load
 from consumer.stream.record import Record
 from tests.unit.records import FakeRecord
 
@@ -182,3 +191,52 @@ def test_a_line_about_one_record_has_its_trace_id(caplog: pytest.LogCaptureFixtu
         listen(Event(What.DEAD_LETTER, *LANE, reason="not_json", records=(_record(1),)))
         listen(Event(What.DEAD_LETTER, *LANE, reason="not_json", records=(FakeRecord(),)))
     assert [vars(line).get("trace_id") for line in caplog.records] == [TRACE, None]
+
+
+def test_spans_reach_a_collector_with_the_services_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over HTTP, at the latest when it ends."""
+    monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
+    asked: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        spans = exporting(f"http://127.0.0.1:{server.server_port}/", "group")
+        for event in (Event(What.ACCEPTED, *LANE, records=[_record(5)]), Event(What.PUBLISHED, *LANE, count=6)):
+            spans(event)
+        spans.close()
+        server.shutdown()
+        thread.join()
+    ((path, body),) = asked
+    assert path == "/v1/traces"
+    for part in (b"review-consumer", b"process restaurant.reviews", bytes.fromhex(TRACE)):
+        assert part in gzip.decompress(body) if body[:2] == b"\x1f\x8b" else part in body
+
+
+def test_without_an_endpoint_nothing_is_imported_and_nothing_listens() -> None:
+    """Nor where the extra is missing: platforms set the endpoint for whole clusters."""
+    code = "import sys, consumer.pipeline.assembly as a; from consumer.settings import load; "
+    code += "print(a._spans(load()), 'opentelemetry.sdk' in sys.modules)"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    said = subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, check=True)  # noqa: S603
+    assert said.stdout.split() == ["None", "False"]
+
+
+def test_without_the_extra_a_line_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the service works."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+    monkeypatch.setitem(sys.modules, "consumer.hooks.traces", None)
+    monkeypatch.delattr(consumer.hooks, "traces")
+    assert assembly._spans(load()) is None
+    assert "review-consumer[otel]" in caplog.text

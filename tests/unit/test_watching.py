@@ -64,7 +64,7 @@ class World:
         self.watch = Watch(
             self.service, dispatcher, load, self.health, hooks, clock=lambda: self.now, wall=lambda: self.now + 910
         )
-        self.service.join(source, SimpleNamespace(), lambda _p, _g: [], self.watch)  # type: ignore[arg-type] # as above
+        self.service.join(source, SimpleNamespace(), lambda _p, _g: [], self.watch)
 
     async def _ends(self, _: Sequence[Partition]) -> Mapping[Partition, tuple[int, int | None]]:
         if self.ends is None:
