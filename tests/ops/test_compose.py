@@ -28,7 +28,7 @@ SERVED = {
     9090: {"/-/healthy"},
     3000: {"/api/health"},
 }
-"""Ports, and paths that their programs serve; for ours test_pages.py asks the programs, /health is vLLM's."""
+"""Ports, and paths that their programs serve; for ours test_expressions.py asks the programs, /health is vLLM's."""
 
 
 def seconds(text: str) -> int:

@@ -74,7 +74,7 @@ def test_variables_are_settings(workload: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("workload", [m for m in WORKLOADS if m["kind"] == "Deployment"], ids=named)
 def test_probes_ask_for_what_is_served(workload: dict[str, Any]) -> None:
-    """Path and port; test_pages.py asks the programs for these paths."""
+    """Path and port; test_expressions.py asks the programs for these paths."""
     served = {"review-vllm": {"/health"}}.get(named(workload), {"/livez", "/readyz"})
     (port,) = container(workload)["ports"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):

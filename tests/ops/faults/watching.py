@@ -16,7 +16,7 @@ from tests.ops.stage import Stage
 SEEN_SECONDS: Final = 90.0
 """Until the alerts of a fault must have fired; 45 minutes of production."""
 CALM_SECONDS: Final = 150.0
-"""Until none may fire any more after its end; an hour and a quarter."""
+"""Until none may fire any more after the end of the one before; an hour and a quarter."""
 STEP_SECONDS: Final = 1.0
 
 
@@ -39,16 +39,15 @@ async def healthy(stage: Stage, seconds: float) -> Period:
 
 
 async def show(stage: Stage, fault: Fault) -> Period:
-    """Stage it until its alerts have fired, or too long; then wait until all is calm again."""
+    """Wait until all is calm, then stage it until its alerts have fired, or too long."""
+    await stage.until_ready()
+    await stage.until(lambda firing: not firing, CALM_SECONDS)
     start = time.time()
     async with fault.present(stage):
         await stage.until(lambda firing: fault.alerts <= firing, SEEN_SECONDS)
         await asyncio.sleep(4 * SCRAPE_SECONDS)  # panels are read at steps
         end = time.time()
-    seen = await asyncio.to_thread(_seen, stage.prometheus, fault.name, start, end)
-    await stage.until_ready()
-    await stage.until(lambda firing: not firing, CALM_SECONDS)
-    return seen
+    return await asyncio.to_thread(_seen, stage.prometheus, fault.name, start, end)
 
 
 def is_red(panel: Panel, values: Iterable[float]) -> bool:
