@@ -112,6 +112,7 @@ def _stage(folder: Path, broker: Broker, log_in_address: str, redis: RedisServer
         "KAFKA_REQUEST_TIMEOUT_SECONDS": "5",
         "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
         "REVOKE_DRAIN_SECONDS": "5",
+        "COMMIT_INTERVAL_SECONDS": "0.5",
         "ENGINE_MAX_RESTARTS": "1000",  # its pauses are compressed with all else: five are over in seconds
         "RETRY_MAX_SECONDS": "2",
         "SUMMARY_MIN_REVIEWS": "50",

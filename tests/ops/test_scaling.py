@@ -21,7 +21,7 @@ def test_an_expression(written: str, expected: str) -> None:
 
 def test_a_panel() -> None:
     """With what Grafana would put there."""
-    assert scaled_query("rate(x[$__rate_interval])", 30) == "rate(x[2000ms])"
+    assert scaled_query("rate(x[$__rate_interval])", 30) == "rate(x[4000ms])"
 
 
 def test_rules() -> None:

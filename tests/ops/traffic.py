@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from tests.ops.engine import SLOW_MARK
 
 TICK_SECONDS: Final = 0.2
-REVIEWS_A_TICK: Final = 5
+REVIEWS_A_TICK: Final = 3
 RESTAURANTS: Final = 24
 GATEWAY_TICKS: Final = 15
 PATIENCE_SECONDS: Final = 2.0

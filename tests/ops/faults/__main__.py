@@ -6,6 +6,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -58,5 +59,6 @@ def _parsed() -> argparse.Namespace:
 
 if __name__ == "__main__":
     given = _parsed()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is down is meant to be
     with tempfile.TemporaryDirectory(prefix="ops-") as temporary:
         sys.exit(asyncio.run(main(given, given.folder or Path(temporary) / "run")))
