@@ -47,7 +47,8 @@ class Traffic:
 
     async def _send(self, producer: AIOKafkaProducer, tick: int) -> None:
         for key, value in self._records(tick):
-            await producer.send(self._topic, key=key.encode(), value=value)
+            sent = await producer.send(self._topic, key=key.encode(), value=value)
+            sent.add_done_callback(lambda future: future.cancelled() or future.exception())  # looked at: it is no news
 
     def _records(self, tick: int) -> Iterator[tuple[str, bytes]]:
         for _ in range(REVIEWS_A_TICK):

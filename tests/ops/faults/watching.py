@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from deploy.grafana.__main__ import FILES
@@ -50,12 +51,13 @@ async def show(stage: Stage, fault: Fault) -> Period:
     return await asyncio.to_thread(_seen, stage.prometheus, fault.name, start, end)
 
 
-def is_red(panel: Panel, values: Iterable[float]) -> bool:
-    """Whether any value is beyond the panel's threshold, which is scaled where it is of how late results are."""
+def is_red(panel: Panel, values: Sequence[float]) -> bool:
+    """Whether two values in a row are beyond the threshold, which is scaled where it is of how late results are."""
     late = panel.unit == "s" and (panel.bad_above or 0) >= SLOW_SECONDS
     above = panel.bad_above / FACTOR if late and panel.bad_above else panel.bad_above
     below = panel.bad_below
-    return any((above is not None and value >= above) or (below is not None and value < below) for value in values)
+    beyond = [(above is not None and value >= above) or (below is not None and value < below) for value in values]
+    return any(one and following for one, following in pairwise(beyond))
 
 
 def _seen(prometheus: Prometheus, name: str, start: float, end: float) -> Period:
