@@ -66,7 +66,8 @@ def _seen(prometheus: Prometheus, name: str, start: float, end: float) -> Period
     for series in found:
         alert, after = series.labels["alertname"], series.points[0][0] - start
         first[alert] = min(after, first.get(alert, after))
-    return Period(name, start, end, first, frozenset(_red(prometheus, start, end)))
+    before = frozenset(_red(prometheus, start - 3 * STEP_SECONDS, start))  # an hour's share is red for an hour
+    return Period(name, start, end, first, frozenset(_red(prometheus, start, end)) - before)
 
 
 def _red(prometheus: Prometheus, start: float, end: float) -> Iterable[str]:
