@@ -249,7 +249,8 @@ ENGINE = Row(
         Panel(
             "What the engine's time goes to",
             "`busy` near 100 % with lag: it is too small or too slow, add members or a larger engine. `held`: work "
-            "waits and the engine has none, that is ours. `idle` with lag: records are not taken, see row 2.",
+            "waits and the engine has none: with little to do it waits for company, with lag it is a fault of ours. "
+            "`idle` with lag: records are not taken, see row 2.",
             "percentunit",
             (Query(_SHARE_OF_TIME, "{{state}}"),),
         ),
