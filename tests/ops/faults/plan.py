@@ -45,7 +45,6 @@ async def _kafka_down(stage: Stage) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.to_thread(stage.broker.start)
-        await stage.gateway.again()  # its readers were seen to stay away after such an end
 
 
 @asynccontextmanager
@@ -123,7 +122,7 @@ FAULTS: Final = (
     ),
     Fault(
         "Kafka down",
-        "the broker is killed, and started again at the end, with the gateway",
+        "the broker is killed, and started again at the end",
         _kafka_down,
         frozenset({"ReviewConsumerNotReady"}),
     ),
