@@ -161,6 +161,8 @@ class Metrics:
         opened, parked = self._gauge(declared.OPEN_PARTITIONS), self._gauge(declared.PARKED_JOBS)
         breaker, remaining = self._gauge(declared.BREAKER_OPEN), self._gauge(declared.RESTORE_REMAINING)
         restored, restores = self._counter(declared.RESTORED_RECORDS), self._histogram(declared.RESTORE_SECONDS)
+        for at in ("engine", "publish"):
+            breaker.labels(at).set(0)
 
         def restoring(event: Event) -> None:
             remaining.labels(event.topic, event.partition).set(event.count)

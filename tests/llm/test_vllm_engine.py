@@ -10,6 +10,7 @@ from consumer.analysis.task import Kind, Task
 from consumer.engines.contract import Answer
 from consumer.engines.vllm.engine import VllmEngine, VllmRules
 from consumer.errors import ConfigError
+from consumer.hooks.pulled import VllmMetrics
 from schemas.base import Sentiment
 from tests.contract.engine_suite import REVIEWS, Delivered, sentiment
 from tests.llm.conftest import BUDGET
@@ -65,6 +66,14 @@ async def test_load_is_told_while_it_works(vllm: VllmEngine) -> None:
     await run
     assert max(load.running for load in loads if load) > 0
     assert max(load.cache_usage for load in loads if load) > 0
+
+
+async def test_vllms_own_metrics_are_on_our_page(vllm: VllmEngine) -> None:
+    """It registers them with prometheus_client's default registry, in this process: see `VllmMetrics`."""
+    await answers(vllm, sentiment(REVIEWS[0]))
+    values = {sample.name: sample.value for family in VllmMetrics().collect() for sample in family.samples}
+    assert values["vllm:generation_tokens_total"] >= 1
+    assert "vllm:kv_cache_usage_perc" in values
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ EMPTY: Final = {
     r"review_consumer_ungrounded_claims_total": _NO_FAULT,
     r"review_consumer_job_failures_total": _NO_FAULT,
     r"review_consumer_parked_jobs": "told with the first job that is parked",
-    r"review_consumer_breaker_open": "told when it opens first",
     r'review_consumer_commit_seconds_count\{outcome=~"not_committed.*': _NO_FAULT,
     r"review_consumer_dead_letters_total\{reason!~.*": _NO_FAULT,
     r'review_consumer_paused_partitions\{reason="refused"\}': _NO_FAULT,
