@@ -30,6 +30,18 @@ PARTITIONS: Final = 4
 JOBS: Final = ("review-consumer", "review-gateway")
 PASSWORD: Final = "the-right-one"
 _HOST: Final = "127.0.0.1"
+_MEMBER: Final = {
+    "KAFKA_REQUEST_TIMEOUT_SECONDS": "5",
+    "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+    "REVOKE_DRAIN_SECONDS": "5",
+    "COMMIT_INTERVAL_SECONDS": "0.5",
+    "ENGINE_MAX_RESTARTS": "1000",  # the pauses between them are compressed with all else: five are over in seconds
+    "RETRY_MAX_SECONDS": "2",
+    "SUMMARY_MIN_REVIEWS": "50",
+    "VLLM_MIN_BATCH_SIZE": "5",
+    "VLLM_MAX_BATCH_SIZE": "10",
+}
+"""Bounds that let an outage be over, and known, within compressed time."""
 
 
 @dataclass(slots=True)
@@ -104,21 +116,16 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
 def _stage(folder: Path, broker: Broker, log_in_address: str, redis: RedisServer, world: World) -> Stage:
     metrics, http = free_port(), free_port()
     common = world.environment(PYTHONUNBUFFERED="1")
-    member = common | {
-        "OPS_MOOD": str(folder / "mood"),
-        "METRICS_PORT": str(metrics),
-        "STATE_DIR": str(folder / "state"),
-        "REDIS_URL": redis.url,
-        "KAFKA_REQUEST_TIMEOUT_SECONDS": "5",
-        "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
-        "REVOKE_DRAIN_SECONDS": "5",
-        "COMMIT_INTERVAL_SECONDS": "0.5",
-        "ENGINE_MAX_RESTARTS": "1000",  # its pauses are compressed with all else: five are over in seconds
-        "RETRY_MAX_SECONDS": "2",
-        "SUMMARY_MIN_REVIEWS": "50",
-        "VLLM_MIN_BATCH_SIZE": "5",
-        "VLLM_MAX_BATCH_SIZE": "10",
-    }
+    member = (
+        common
+        | _MEMBER
+        | {
+            "OPS_MOOD": str(folder / "mood"),
+            "METRICS_PORT": str(metrics),
+            "STATE_DIR": str(folder / "state"),
+            "REDIS_URL": redis.url,
+        }
+    )
     gateway = common | {"GATEWAY_PORT": str(http), "GATEWAY_VIEW_DIR": str(folder)}
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8"))
     targets = {job: [f"{_HOST}:{port}"] for job, port in zip(JOBS, (metrics, http), strict=True)}
