@@ -10,7 +10,7 @@ BENCH_VENV := .venv-bench
 BENCH := $(BENCH_VENV)/bin/python
 GEMMA := .cache/gemma-3-270m
 
-.PHONY: help demo demo-llm serve test test-llm bench fuzz mutants check sbom audit kafka redis schemas lock clean
+.PHONY: help demo demo-llm serve test test-llm test-ops bench prometheus fuzz mutants check sbom audit kafka redis schemas lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -53,6 +53,15 @@ test: $(READY) ## all tests, on a real broker
 test-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the tests with a real vLLM, on the CPU
 	@$(LLM) -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # as above
 	@$(LLM) -m pytest -c tests/llm/pytest.ini --rootdir=. -q tests/llm
+
+test-ops: $(READY) ## images, compose file, manifests, dashboards and alerts, with a real Prometheus
+	@$(BIN)/python -m deploy.kafka --fetch-only >/dev/null 2>&1 || true # as above
+	@$(MAKE) --quiet redis prometheus >/dev/null 2>&1 || true # as above
+	@$(BIN)/python -m pytest -q tests/ops
+
+prometheus: ## Prometheus and promtool for test-ops, by apt where we may; nothing where they are
+	@command -v promtool >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus; }
 
 redis: ## a redis-server for the tests, by apt where we may; nothing where there is one
 	@command -v redis-server >/dev/null || { apt-get update -qq && \
@@ -97,9 +106,13 @@ schemas: $(READY) ## JSON Schemas and AsyncAPI from the models
 
 lock: ## the locked requirements from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--group pyproject.toml:build -o $(LOCK)/build.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra demo --extra gateway --extra openai --extra otel --extra redis pyproject.toml -o $(LOCK)/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra demo --extra gateway --extra openai --extra otel --extra redis --group dev pyproject.toml -o $(LOCK)/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-deps \
+		--constraint $(LOCK)/runtime.txt $(LOCK)/gpu.in -o $(LOCK)/gpu.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra bench --extra demo --extra gateway --extra openai --extra otel --extra redis --group dev pyproject.toml -o $(LOCK)/bench.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

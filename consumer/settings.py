@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from consumer.device import smallest_gpu_gib
 from consumer.errors import ConfigError
 from schemas.connection import KafkaConnection
+from schemas.secret_files import SecretFiles
 from schemas.topics import KeyPartitioner, TopicNames
 
 _USER_INFO = re.compile(r"(\w://)[^/@\s]+@")
@@ -301,6 +302,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    secrets: SecretFiles
     kafka: KafkaConnection
     delivery: Delivery
     topics: TopicNames
@@ -333,12 +335,14 @@ def environment_for_vllm() -> Iterator[None]:
 
 
 def load() -> Settings:
-    """Read the environment. Raises ConfigError that names every wrong variable, its value and what is allowed."""
+    """Read environment and secret files. ConfigError names every wrong variable, its value and what is allowed."""
     problems: list[str] = []
-    sections = {name: _section(_type_of(name), problems) for name in Settings.model_fields}
+    files = _section(SecretFiles, problems, None)
+    folder = files.found if files else None
+    sections = {name: _section(_type_of(name), problems, folder) for name in Settings.model_fields if name != "secrets"}
     if problems:
         raise ConfigError("\n".join(problems))
-    return Settings.model_validate(sections)
+    return Settings.model_validate({"secrets": files, **sections})
 
 
 def require_bootstrap_servers(settings: Settings) -> str:
@@ -371,7 +375,7 @@ def entries(settings: Settings) -> Iterator[Entry]:
             yield Entry(
                 variable=variable,
                 value=_shown(value),
-                source=_source(section, name, variable),
+                source=_source(settings, section, name, variable),
                 default=_shown(field.default),
                 description=field.description or "",
             )
@@ -384,12 +388,14 @@ def _type_of(section: str) -> type[BaseSettings]:
     return annotation
 
 
-def _section(section: type[S], problems: list[str]) -> S | None:
+def _section(section: type[S], problems: list[str], secrets: Path | None) -> S | None:
     try:
-        return section()
+        return section(_secrets_dir=secrets)
     except ValidationError as error:
         problems.extend(_problem(section, e) for e in error.errors(include_url=False))
-        return None
+    except SettingsError as error:  # a secret file that cannot be read
+        problems.append(str(error.__cause__ or error))
+    return None
 
 
 def _problem(section: type[BaseSettings], error: ErrorDetails) -> str:
@@ -406,9 +412,11 @@ def _variable(section: type[BaseSettings], name: str) -> str:
     return f"{section.model_config.get('env_prefix', '')}{name}".upper()
 
 
-def _source(section: BaseSettings, name: str, variable: str) -> str:
+def _source(settings: Settings, section: BaseSettings, name: str, variable: str) -> str:
     if any(key.upper() == variable for key in os.environ):
         return "environment"
+    if settings.secrets.holds(variable):
+        return "secret file"
     if isinstance(section, Batches) and name in PRESETS.get(preset := _preset(section.preset) or "", {}):
         return f"preset {preset}"
     return "default"

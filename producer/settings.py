@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from producer.errors import CannotGoOn
 from schemas.connection import KafkaConnection
+from schemas.secret_files import SecretFiles
 from schemas.topics import TopicNames
 
 MAX_IN_FLIGHT = 1_000
@@ -85,7 +86,7 @@ class Settings:
 
 
 def load() -> Settings:
-    """Read the environment. Raises CannotGoOn that names the variable, what is wrong and what is allowed."""
+    """Read environment and secret files. CannotGoOn names the variable, what is wrong and what is allowed."""
     settings = Settings(_section(KafkaConnection), _section(TopicNames))
     if not settings.kafka.bootstrap_servers:
         raise CannotGoOn(
@@ -127,12 +128,15 @@ def _default(value: object) -> str:
 
 
 def _section(section: type[S]) -> S:
+    secrets = None if issubclass(section, SecretFiles) else _section(SecretFiles).found
     try:
-        return section()
+        return section(_secrets_dir=secrets)
     except ValidationError as error:
         prefix = section.model_config.get("env_prefix", "")
         found = error.errors(include_url=False, include_input=False)  # a value may be a secret
         raise CannotGoOn("; ".join(_problem(prefix, e["loc"], e["msg"]) for e in found)) from None
+    except SettingsError as error:  # a secret file that cannot be read
+        raise CannotGoOn(str(error.__cause__ or error)) from None
 
 
 def _problem(prefix: str, location: tuple[int | str, ...], message: str) -> str:

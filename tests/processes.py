@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -20,3 +24,11 @@ def comes_true(condition: Callable[[], bool], seconds: float) -> bool:
     while not (held := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return held
+
+
+def end_with(harness: int) -> None:
+    """Have Linux kill this process, stopped or not, when the harness ends (prctl 1 is PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != harness:
+        sys.exit("the harness has ended")

@@ -77,11 +77,7 @@ class Tail:
         """Disconnect, bounded; safe to call twice."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    await consumer.stop()
-            except (KafkaError, TimeoutError):
-                return  # nothing is owed to anybody
+            await _stopped(consumer)
 
     async def records(self, seconds: float) -> list[Received]:
         """What has come, or nothing after `seconds`; in order within a partition. Raises CannotGoOn."""
@@ -138,6 +134,22 @@ async def committed_records(connection: KafkaConnection, group_id: str, topic: s
     finally:
         async with asyncio.timeout(STOP_SECONDS):
             await consumer.stop()
+
+
+async def _stopped(consumer: Any) -> None:
+    """Disconnect, bounded, whatever comes of it: nothing is owed to anybody.
+
+    In a task of its own. With a fetch under way aiokafka cancels that and awaits it without catching anything, so
+    `stop` ends in a CancelledError, which in our task would look like our own end; and leaves its connections open.
+    """
+    stopping = asyncio.ensure_future(consumer.stop())
+    stopping.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait({stopping}, timeout=STOP_SECONDS)
+    finally:
+        stopping.cancel()
+    if stopping.cancelled():
+        await asyncio.wait({asyncio.ensure_future(consumer._client.close())}, timeout=STOP_SECONDS)  # noqa: SLF001
 
 
 def _consumer(connection: KafkaConnection, group_id: str | None = None) -> Any:

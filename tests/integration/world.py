@@ -24,6 +24,7 @@ from consumer.stream.place import Origin
 from schemas.codec import decode
 from schemas.connection import KafkaConnection
 from schemas.results import SentimentResult
+from schemas.secret_files import SecretFiles
 from schemas.topics import TopicNames, topic_specs
 
 M = TypeVar("M", bound=BaseModel)
@@ -59,6 +60,7 @@ class World:
         atexit.register(shutil.rmtree, state_dir, ignore_errors=True)
         names = {name: f"{prefix}{field.default}" for name, field in TopicNames.model_fields.items()}
         self.settings = Settings(
+            secrets=SecretFiles(),
             kafka=KafkaConnection(bootstrap_servers=bootstrap_servers, request_timeout_seconds=15),
             delivery=Delivery(kafka_group_id=f"{prefix}group", revoke_drain_seconds=5, kafka_session_timeout_seconds=6),
             topics=TopicNames.model_validate(names),

@@ -1,0 +1,1 @@
+"""What an operator deploys and sees, checked: `make test-ops`."""
