@@ -90,6 +90,7 @@ class Service:
         finally:
             self._phase = "stopping"
             watching.cancel()  # it never fails: a TaskGroup would wrap what the others raise
+            await asyncio.wait({watching}, timeout=END_SECONDS)
             await self._end()
 
     def fenced(self) -> None:
