@@ -428,5 +428,5 @@ async def _lanes(port: int, topic: str) -> int:
         found = (await call(port, "GET", "/metrics")).body.decode()
     except OSError:
         return 0
-    counts = re.findall(rf'^review_consumer_lanes{{topic="{re.escape(topic)}"}} (\S+)$', found, re.MULTILINE)
+    counts = re.findall(rf'^review_consumer_open_partitions{{topic="{re.escape(topic)}"}} (\S+)$', found, re.MULTILINE)
     return sum(int(float(count)) for count in counts)
