@@ -72,5 +72,7 @@ async def _worked(address: str, folder: Path) -> tuple[str, str, Prometheus, lis
 
 
 def _samples() -> list[tuple[bytes, bytes]]:
-    lines = (ROOT / "producer" / "samples" / "reviews.jsonl").read_bytes().splitlines()
-    return [(json.loads(line)["restaurant_id"].encode(), line) for line in lines]
+    """With one among them whose rating is not allowed."""
+    bad = {"review_id": "bad-rating", "restaurant_id": 1, "content": "좋아요", "rating": 9}
+    lines = [json.dumps(bad).encode(), *(ROOT / "producer" / "samples" / "reviews.jsonl").read_bytes().splitlines()]
+    return [(str(json.loads(line)["restaurant_id"]).encode(), line) for line in lines]

@@ -30,7 +30,7 @@ EMPTY: Final = {
     r"review_consumer_parked_jobs": "told with the first job that is parked",
     r'review_consumer_commit_seconds_count\{outcome=~"not_committed.*': _NO_FAULT,
     r"review_consumer_dead_letters_total\{reason!~.*": _NO_FAULT,
-    r'review_consumer_paused_partitions\{reason="refused"\}': _NO_FAULT,
+    r"review_consumer_paused_partitions.*": "told while a partition is paused",
 }
 """Selectors, as patterns, that are expected to find nothing; with the reason."""
 
