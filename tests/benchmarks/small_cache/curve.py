@@ -1,5 +1,6 @@
 """What was seen of the consumer, and its picture. Pure."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ class Sample:
     """The consumer's metrics at one time."""
 
     seconds: float
-    """Since the engine was up."""
+    """Since there was a ceiling: the engine is up."""
     ceiling: float
     """Tokens that may be in flight."""
     preemptions: float
@@ -35,8 +36,8 @@ def by_quarter(samples: Sequence[Sample]) -> list[int]:
 def svg(samples: Sequence[Sample]) -> str:
     """The ceiling (left axis) and all preemptions so far (right axis) over time."""
     end = samples[-1].seconds
-    most_tokens = max(sample.ceiling for sample in samples)
-    most_preempted = max(1.0, samples[-1].preemptions)
+    most_tokens = _even(max(sample.ceiling for sample in samples), 1000)
+    most_preempted = _even(max(sample.preemptions for sample in samples), 1)
     parts = [
         f'<svg xmlns="{SVG}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="11">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
@@ -49,6 +50,11 @@ def svg(samples: Sequence[Sample]) -> str:
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _even(most: float, unit: int) -> int:
+    """The end of an axis whose ticks are whole units: not less than one each."""
+    return TICKS * unit * max(1, math.ceil(most / (TICKS * unit)))
 
 
 def _grid(end: float, tokens: float, preempted: float) -> Iterator[str]:
