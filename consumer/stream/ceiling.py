@@ -7,6 +7,7 @@ it and preemptions only ever shrink the ceiling, and do so at once.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,15 @@ class CeilingRules:
     cut: float = 0.8
     """What is left of what was in flight when memory was short."""
     probe: float = 60.0
-    """After memory was short, how long the ceiling stays below where it was so."""
+    """After memory was short, how long the ceiling stays below where it was so. Then it goes one batch further."""
+    probe_max: float = 1800.0
+    """While that makes memory short again, it is tried half as often each time, down to once in so long."""
 
     def __post_init__(self) -> None:
         if not 0 < self.low_cache <= self.high_cache <= 1 or not 0 < self.cut < 1:
             raise ValueError(f"rules need 0 < low_cache <= high_cache <= 1 and 0 < cut < 1: {self}")
-        if self.start_batches < 1 or self.hold_off < 0 or self.probe < 0:
-            raise ValueError(f"rules need start_batches >= 1 and no negative time: {self}")
+        if self.start_batches < 1 or self.hold_off < 0 or not 0 <= self.probe <= self.probe_max:
+            raise ValueError(f"rules need start_batches >= 1, no negative time, and probe <= probe_max: {self}")
 
 
 class Ceiling:
@@ -70,8 +73,10 @@ class Ceiling:
         """Most tokens in flight since the last statement."""
         self._number: int | None = None
         self._preemptions = 0
-        self._changed = float("-inf")
-        self._short_at, self._short_until = self._most + batch_tokens, float("-inf")
+        self._changed = -inf
+        self._short_at, self._short_until = inf, -inf
+        self._pause, self._probed = rules.probe, False
+        """Between two tries to go further; and whether the last one has not made memory short."""
 
     def observe(self, now: float, reading: Reading) -> int:
         """Take in a reading; gives the ceiling. An engine that was started anew counts from the beginning."""
@@ -93,7 +98,9 @@ class Ceiling:
         if in_flight > self.tokens and self._short_until > now:
             return
         level = min(self.tokens, max(in_flight, self._batch))
-        self._short_at, self._short_until = level, now + self._rules.probe
+        if self._probed:
+            self._pause, self._probed = min(2 * self._pause, self._rules.probe_max), False
+        self._short_at, self._short_until = level, now + self._pause
         self._set(now, int(level * self._rules.cut))
 
     def _follow_queue(self, now: float, reading: Reading) -> None:
@@ -103,8 +110,17 @@ class Ceiling:
             self._set(now, min(self.tokens, reading.tokens - excess))
         elif used and not reading.waiting and reading.cache_usage <= self._rules.low_cache:
             grown = self.tokens + self._batch
-            if grown < self._short_at or now >= self._short_until:
+            if grown >= self._short_at and now >= self._short_until:
+                self._probe(now, grown)
+            if grown < self._short_at:
                 self._set(now, grown)
+
+    def _probe(self, now: float, grown: int) -> None:
+        """Reviews change, so what was too much is tried again: by a batch, and by the next after another pause."""
+        if self._probed:
+            self._pause = max(self._rules.probe, self._pause / 2)
+        self._probed = True
+        self._short_at, self._short_until = grown + 1, now + self._pause
 
     def _set(self, now: float, tokens: int) -> None:
         self.tokens = min(max(tokens, self._batch), self._most)

@@ -1,6 +1,7 @@
 """The ceiling: within its bounds whatever is read, and each signal moves it the one way it may."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -128,6 +129,39 @@ def test_it_stays_below_where_memory_was_short_for_a_while() -> None:
     most = max(world.read(preemptions=1) for _ in range(50))
     assert most == 9000
     assert max(world.read(preemptions=1) for _ in range(20)) == 10_000
+
+
+def _short_at(world: World, level: int, seconds: int) -> list[float]:
+    """When memory was short, of an engine that has none left at `level` tokens, read once a second."""
+    found: list[float] = []
+    for _ in range(seconds):
+        if world.ceiling.tokens >= level:
+            found.append(world.now)
+        world.read(preemptions=len(found))
+    return found
+
+
+def test_where_memory_stays_short_it_is_tried_half_as_often_each_time() -> None:
+    """So preemptions level off, down to one try in half an hour."""
+    found = _short_at(World(), 8000, 20_000)
+    early = [when for when in found if when < 2000]
+    late = [when for when in found if when >= 2000]
+    assert len(early) >= 4
+    assert 5 <= len(late) <= 2 * (18_000 / RULES.probe_max)
+
+
+def test_where_memory_suffices_again_it_goes_a_batch_further_at_a_time_and_sooner_each_time() -> None:
+    """Down to `probe`."""
+    world = World()
+    _short_at(world, 6000, 1500)
+    moved: list[float] = []
+    while world.ceiling.tokens < 10_000:
+        before = world.ceiling.tokens
+        if world.read(preemptions=world.ceiling._preemptions) > before >= 5000:
+            moved.append(world.now)
+    pauses = [later - earlier for earlier, later in pairwise(moved)]
+    assert all(RULES.probe <= later <= earlier for earlier, later in pairwise(pauses))
+    assert pauses[-1] < pauses[0]
 
 
 def test_preemptions_before_the_first_reading_and_of_an_earlier_engine_do_not_count() -> None:

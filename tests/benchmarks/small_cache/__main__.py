@@ -50,7 +50,7 @@ METRICS = {
     "review_consumer_in_flight_ceiling_tokens": "ceiling",
     "review_consumer_engine_preemptions_total": "preemptions",
     "review_consumer_engine_outages_total": "outages",
-    "review_consumer_engine_kv_cache_ratio": "cache",
+    "review_consumer_engine_kv_cache_usage_ratio": "cache",
 }
 
 
