@@ -46,6 +46,7 @@ LOOK_SECONDS = 0.5
 TELL_SECONDS = 15.0
 START_SECONDS, STOP_SECONDS = 300.0, 60.0
 RESULTS = "review_consumer_results_total"
+UP = "review_consumer_engine_up"
 METRICS = {
     "review_consumer_in_flight_ceiling_tokens": "ceiling",
     "review_consumer_engine_preemptions_total": "preemptions",
@@ -177,7 +178,7 @@ async def _up(port: int) -> float:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with suppress(urllib.error.URLError, OSError, KeyError):
-            if (await asyncio.to_thread(_metrics, port))["ceiling"]:
+            if (await asyncio.to_thread(_metrics, port))[UP]:
                 return time.monotonic()
         await asyncio.sleep(LOOK_SECONDS)
     raise RuntimeError(f"no engine within {START_SECONDS:g} s")
@@ -191,6 +192,8 @@ def _metrics(port: int) -> defaultdict[str, float]:
     for one in (sample for family in families for sample in family.samples):
         if one.name in METRICS:
             found[METRICS[one.name]] += one.value
+        elif one.name == UP:
+            found[UP] += one.value
         elif one.name == RESULTS:
             found[one.labels["kind"]] += one.value
     return found
