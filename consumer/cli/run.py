@@ -1,6 +1,7 @@
 """`review-consumer run`: the service."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Mapping
@@ -62,6 +63,8 @@ def run(
 
 async def _serve(settings: Settings, registry: CollectorRegistry, origin: Origin | None) -> None:
     parts = assemble(settings, choose_engine(settings), registry, await _checked_topics(settings), origin)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: to look through it again and again costs more than a request's own work
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, parts.service.stop)

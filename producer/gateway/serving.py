@@ -1,6 +1,7 @@
 """The gateway as a process: its socket, its server, its end."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -44,6 +45,8 @@ async def serve(settings: Settings, gateway: GatewaySettings, announce: Callable
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=max(1, round(gateway.shutdown_seconds)),
             )
+            gc.collect()
+            gc.freeze()  # what is loaded by now stays: it need not be looked through again and again
             host, port = listener.getsockname()[:2]
             announce(f"http://{host}:{port}")
             await Server(config).serve([listener])
