@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer
 
 from deploy.kafka.jars import DEFAULT_CACHE
 from deploy.kafka.sources import java_broker
@@ -31,7 +31,7 @@ from tests.integration.world import World
 PARTITIONS = 4
 LOOK_SECONDS, PATIENCE = 0.02, 600.0
 HERE = "tests.benchmarks.plumbing"
-PACKAGES = ("aiokafka", "confluent-kafka", "faststream", "quixstreams", "uvloop")
+PACKAGES = ("aiokafka", "confluent-kafka", "quixstreams", "uvloop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,6 @@ CONTESTANTS = (
     Contestant(LEAST, (f"{HERE}.ours",)),
     Contestant(QUIX_EXACTLY, (f"{HERE}.quix", "exactly-once"), "exactly_once"),
     Contestant(QUIX_LEAST, (f"{HERE}.quix", "at-least-once")),
-    Contestant("FastStream, batches", (f"{HERE}.faststream_batch",), state=False),
     Contestant("aiokafka loop", (f"{HERE}.aiokafka_loop",), state=False),
     Contestant("confluent-kafka loop", (f"{HERE}.confluent_loop",), state=False),
 )
@@ -121,12 +120,12 @@ def _run(address: str, contestant: Contestant, records: int, prefix: str) -> Run
 
 def _rate(address: str, group: str, topic: str, records: int, running: "subprocess.Popen[bytes]") -> float:
     """Records a second from the first commit that is seen to the last."""
-    admin, until = AdminClient({"bootstrap.servers": address}), time.monotonic() + PATIENCE
+    outside, until = Consumer({"bootstrap.servers": address, "group.id": group}), time.monotonic() + PATIENCE
     first: tuple[float, int] | None = None
     while time.monotonic() < until:
         if running.poll() is not None:
             raise RuntimeError(f"it has ended with status {running.returncode}")
-        now, done = time.perf_counter(), committed(admin, group, topic, PARTITIONS)
+        now, done = time.perf_counter(), committed(outside, topic, PARTITIONS)
         if done and first is None:
             first = now, done
         if done >= records and first is not None:

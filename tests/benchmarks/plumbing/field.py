@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.codec import encode_document
 
@@ -41,11 +40,13 @@ def process(command: Sequence[str], environment: dict[str, str]) -> Iterator["su
             running.wait()
 
 
-def committed(admin: AdminClient, group: str, topic: str, partitions: int) -> int:
-    """Records of a topic that a group has finished."""
-    wanted = [TopicPartition(topic, number) for number in range(partitions)]
-    found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, wanted)])[group].result(30)
-    return sum(max(0, one.offset) for one in found.topic_partitions)
+def committed(group: Consumer, topic: str, partitions: int) -> int:
+    """Records of a topic that a group has finished; 0 while nobody can say yet. `group` never joins it."""
+    try:
+        found = group.committed([TopicPartition(topic, number) for number in range(partitions)], 10)
+    except KafkaException:
+        return 0
+    return sum(max(0, one.offset) for one in found)
 
 
 def load(address: str, topic: str, records: int) -> None:
