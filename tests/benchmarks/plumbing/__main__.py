@@ -41,7 +41,6 @@ class Contestant:
     name: str
     command: tuple[str, ...]
     delivery: str = "at_least_once"
-    state: bool = True
 
 
 EXACTLY, LEAST = "ours, exactly once", "ours, at least once"
@@ -51,8 +50,8 @@ CONTESTANTS = (
     Contestant(LEAST, (f"{HERE}.ours",)),
     Contestant(QUIX_EXACTLY, (f"{HERE}.quix", "exactly-once"), "exactly_once"),
     Contestant(QUIX_LEAST, (f"{HERE}.quix", "at-least-once")),
-    Contestant("aiokafka loop", (f"{HERE}.aiokafka_loop",), state=False),
-    Contestant("confluent-kafka loop", (f"{HERE}.confluent_loop",), state=False),
+    Contestant("aiokafka loop", (f"{HERE}.aiokafka_loop",)),
+    Contestant("confluent-kafka loop", (f"{HERE}.confluent_loop",)),
 )
 PAIRS = ((EXACTLY, QUIX_EXACTLY), (LEAST, QUIX_LEAST), (LEAST, "aiokafka loop"), (LEAST, "confluent-kafka loop"))
 
