@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 Headers = tuple[tuple[str, bytes], ...]
 """Kafka's headers: names may repeat, the order is kept."""
@@ -69,9 +70,15 @@ def traceparent_of(headers: Iterable[tuple[str, bytes | None]]) -> bytes | None:
 
 def cloud_event(event_id: str, event_type: EventType, source: str, time: datetime) -> Headers:
     """The headers of one record we make; `time` must be aware of its offset from UTC."""
+    version, *others = _of_all(event_type, source, time)
+    return (version, ("ce_id", event_id.encode("utf-8", "surrogatepass")), *others)
+
+
+@lru_cache(maxsize=64)
+def _of_all(event_type: EventType, source: str, time: datetime) -> Headers:
+    """What the records of one commit have in common."""
     return (
         ("ce_specversion", SPEC_VERSION.encode()),
-        ("ce_id", event_id.encode("utf-8", "surrogatepass")),
         ("ce_type", event_type.value.encode()),
         ("ce_source", source.encode()),
         ("ce_time", time.isoformat().replace("+00:00", "Z").encode()),

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isnan
+from math import inf, isfinite, isnan
 from typing import Protocol
 
 from consumer.analysis.answers import InvalidAnswer
 from consumer.analysis.calibration import IDENTITY, Calibration
 from schemas.base import Sentiment
 
+_LABELS = tuple(Sentiment)
 _POLAR = (Sentiment.POSITIVE, Sentiment.NEGATIVE)
 
 
@@ -36,7 +37,7 @@ def read_sentiment(answer: Labelled, calibration: Calibration = IDENTITY) -> Ver
     """The most probable label; equal ones: positive, negative, neutral in this order. Raises InvalidAnswer."""
     if answer.label_logprobs:
         probabilities = calibration.apply(_checked(answer.label_logprobs))
-        label = max(Sentiment, key=lambda label: probabilities.get(label, -1.0))
+        label = max(_LABELS, key=lambda label: probabilities.get(label, -1.0))
         return Verdict(label, min(1.0, max(0.0, probabilities[label])))
     if answer.label is not None:
         return Verdict(answer.label, None)
@@ -72,6 +73,8 @@ def log_odds(answer: Labelled) -> float | None:
 def _checked(logprobs: Mapping[Sentiment, float]) -> Mapping[Sentiment, float]:
     """Minus infinity is a fair answer for some labels, not for all; NaN and plus infinity for none."""
     values = logprobs.values()
+    if values and all(map(isfinite, values)):
+        return logprobs
     if any(isnan(value) or value == inf for value in values) or all(value == -inf for value in values):
         raise InvalidAnswer("the log-probabilities are not finite")
     return logprobs

@@ -40,8 +40,8 @@ _SPACE = re.compile(r"\s+")
 _HIDDEN = re.compile(f"[{_UNSEEN}]")
 _WORD = re.compile(r"\w")
 _NOT_WORD = re.compile(r"\W+")
-_LETTER = re.compile(r"[^\W\d_]")
-_HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]+")
 _KOREAN_SHARE = 0.3
 """Of a text's letters: Korean reviews are full of Latin names and abbreviations."""
 
@@ -96,8 +96,8 @@ def language_of(texts: Sequence[str], override: Language | None = None) -> Langu
 
 
 def _is_korean(text: str) -> bool | None:
-    letters = len(_LETTER.findall(text))
-    return len(_HANGUL.findall(text)) >= _KOREAN_SHARE * letters if letters else None
+    letters = sum(map(len, _LETTERS.findall(text)))
+    return sum(map(len, _HANGUL.findall(text))) >= _KOREAN_SHARE * letters if letters else None
 
 
 def _looked_at(text: str) -> tuple[str, ...]:

@@ -28,9 +28,11 @@ def headers(ce_id: str, kind: EventType, now: float, trace: bytes | None = None)
     return (*marks, (TRACEPARENT, trace)) if trace else marks
 
 
-def result(topic: str, key: bytes, value: WireModel, place: int | bytes, marks: Headers) -> Output:
+def result(
+    topic: str, key: bytes, value: WireModel, place: int | bytes, marks: Headers, origin: object = None
+) -> Output:
     """A result as a record."""
-    return Output(topic, key, encode(value), place, marks)
+    return Output(topic, key, encode(value), place, marks, origin=origin)
 
 
 def tombstone(topic: str, key: bytes, place: int | bytes) -> Output:

@@ -225,8 +225,8 @@ class Reviews:
         ce_id = outputs.ce_id_of_record(record, "sentiment")
         marks = outputs.headers(ce_id, EventType.SENTIMENT, now, self._shared.trace(record))
         key = restaurant_key(event.restaurant_id)
-        output = outputs.result(self._names.sentiment, key, value, self._worker.partition.partition, marks)
-        return replace(output, origin=record.offset)
+        place = self._worker.partition.partition
+        return outputs.result(self._names.sentiment, key, value, place, marks, record.offset)
 
     def _made(self, record: Record, *, cached: bool, truncated: bool) -> Provenance:
         return Provenance(

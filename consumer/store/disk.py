@@ -15,12 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from consumer.errors import ConfigError
 from consumer.stream.changelog import (
+    RESTAURANT,
+    REVIEW,
+    STRENGTH,
     decode_restaurant,
     decode_review,
     decode_strength,
-    encode_restaurant,
-    encode_review,
-    encode_strength,
+    encoded,
 )
 from consumer.stream.place import Place
 from consumer.stream.record import Partition
@@ -149,14 +150,14 @@ class SqliteStore:
         self.place = place
 
     def _put_restaurants(self, changes: Changes) -> None:
-        kept = [(key, encode_restaurant(state)) for key, state in changes.restaurants.items() if state]
+        kept = [(key, encoded(changes, RESTAURANT, key, state)) for key, state in changes.restaurants.items() if state]
         gone = [(key,) for key, state in changes.restaurants.items() if state is None]
         self._connection.executemany("INSERT OR REPLACE INTO restaurants VALUES (?, ?)", kept)
         self._connection.executemany("DELETE FROM restaurants WHERE restaurant = ?", gone)
 
     def _put_reviews(self, changes: Changes) -> None:
         kept = [
-            (*key, encode_review(state), self._pending_place(state), state.deleted_at)
+            (*key, encoded(changes, REVIEW, key, state), self._pending_place(state), state.deleted_at)
             for key, state in changes.reviews.items()
             if state
         ]
@@ -165,7 +166,7 @@ class SqliteStore:
         self._connection.executemany("DELETE FROM reviews WHERE restaurant = ? AND review = ?", gone)
 
     def _put_strengths(self, changes: Changes) -> None:
-        kept = [(*key, encode_strength(state)) for key, state in changes.strengths.items() if state]
+        kept = [(*key, encoded(changes, STRENGTH, key, state)) for key, state in changes.strengths.items() if state]
         gone = [key for key, state in changes.strengths.items() if state is None]
         self._connection.executemany("INSERT OR REPLACE INTO strengths VALUES (?, ?, ?)", kept)
         self._connection.executemany("DELETE FROM strengths WHERE comparison_group = ? AND restaurant = ?", gone)

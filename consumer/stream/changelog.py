@@ -6,6 +6,7 @@ is an empty field), and `~lane`. Values: JSON.
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,6 +15,8 @@ from consumer.stream.place import LaneMark, encode_mark, read_mark
 from consumer.stream.state import Changes, RestaurantState, ReviewState, StrengthState
 
 LANE_KEY = b"~lane"
+RESTAURANT, REVIEW, STRENGTH = "R", "V", "G"
+"""First fields of the keys."""
 Entry = tuple[bytes, bytes | None]
 """Key and value of a changelog record; null where the key is gone."""
 
@@ -24,15 +27,14 @@ _KINDS = {"R": "restaurant", "V": "review", "G": "group", "~lane": "lane"}
 _RESTAURANT = TypeAdapter(RestaurantState)
 _REVIEW = TypeAdapter(ReviewState)
 _STRENGTH = TypeAdapter(StrengthState)
+_FORMS: dict[str, TypeAdapter[Any]] = {RESTAURANT: _RESTAURANT, REVIEW: _REVIEW, STRENGTH: _STRENGTH}
 
 
 def entries(changes: Changes) -> list[Entry]:
     """A commit's state changes as changelog records, one a key."""
-    found: list[Entry] = [
-        (_key("R", key), encode_restaurant(state) if state else None) for key, state in changes.restaurants.items()
-    ]
-    found.extend((_key("V", *key), encode_review(state) if state else None) for key, state in changes.reviews.items())
-    found.extend((_key("G", *key), encode_strength(its) if its else None) for key, its in changes.strengths.items())
+    found = [(_key(RESTAURANT, key), encoded(changes, RESTAURANT, key, s)) for key, s in changes.restaurants.items()]
+    found.extend((_key(REVIEW, *key), encoded(changes, REVIEW, key, s)) for key, s in changes.reviews.items())
+    found.extend((_key(STRENGTH, *key), encoded(changes, STRENGTH, key, s)) for key, s in changes.strengths.items())
     return found
 
 
@@ -41,19 +43,17 @@ def mark_entry(mark: LaneMark) -> Entry:
     return LANE_KEY, encode_mark(mark)
 
 
-def encode_restaurant(state: RestaurantState) -> bytes:
-    """As JSON; what has its default is left out."""
-    return _RESTAURANT.dump_json(state, exclude_defaults=True)
+def encoded(changes: Changes, kind: str, key: str | tuple[str, str], state: object) -> bytes | None:
+    """A changed state as JSON, what has its default left out; None for one that is gone.
 
-
-def encode_review(state: ReviewState) -> bytes:
-    """As JSON; what has its default is left out."""
-    return _REVIEW.dump_json(state, exclude_defaults=True)
-
-
-def encode_strength(state: StrengthState) -> bytes:
-    """As JSON; what has its default is left out."""
-    return _STRENGTH.dump_json(state, exclude_defaults=True)
+    Encoded once, for the changelog and for the local store: the changes must be complete by then.
+    """
+    if state is None:
+        return None
+    known = changes.json.get((kind, key))
+    if known is None:
+        known = changes.json[kind, key] = _FORMS[kind].dump_json(state, exclude_defaults=True)
+    return known
 
 
 def decode_restaurant(value: bytes) -> RestaurantState:
@@ -115,13 +115,24 @@ def _take(changes: Changes, key: bytes, value: bytes | None) -> LaneMark | None:
     match parse_key(key):
         case ("R", restaurant):
             changes.restaurants[restaurant] = decode_restaurant(value) if value is not None else None
+            _keep(changes, (RESTAURANT, restaurant), value)
         case ("V", restaurant, review):
             changes.reviews[restaurant, review] = decode_review(value) if value is not None else None
+            _keep(changes, (REVIEW, (restaurant, review)), value)
         case ("G", group, restaurant):
             changes.strengths[group, restaurant] = decode_strength(value) if value is not None else None
+            _keep(changes, (STRENGTH, (group, restaurant)), value)
         case _:
             raise ValueError("no such key is known")
     return None
+
+
+def _keep(changes: Changes, name: tuple[str, object], value: bytes | None) -> None:
+    """The last value of a key, as it was written."""
+    if value is None:
+        changes.json.pop(name, None)
+    else:
+        changes.json[name] = value
 
 
 def _key(kind: str, *ids: str) -> bytes:

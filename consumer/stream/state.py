@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ConfigDict
 
@@ -190,6 +190,8 @@ class Changes:
     reviews: dict[tuple[str, str], ReviewState | None] = field(default_factory=dict)
     strengths: dict[tuple[str, str], StrengthState | None] = field(default_factory=dict)
     """By group and restaurant."""
+    json: dict[object, bytes] = field(default_factory=dict, compare=False, repr=False)
+    """Values in the form of the changelog, as far as they are known: nothing is encoded twice."""
 
 
 class Staged:
@@ -290,7 +292,9 @@ def fold(staged: Staged, arrival: Arrival, label: Label | None, now: float) -> F
     after = _review(arrival, label, before, now)
     restaurant = _counted(_retracted(restaurant, before), after, now)
     staged.put_review(key, after)
-    _take_group(staged, key, replace(restaurant, failures=0, parked=None), event)
+    if restaurant.failures or restaurant.parked:
+        restaurant = replace(restaurant, failures=0, parked=None)
+    _take_group(staged, key, restaurant, event)
     return Folded("deleted") if label is None else Folded("analyzed", label)
 
 
@@ -367,8 +371,10 @@ def _review(arrival: Arrival, label: Label | None, before: ReviewState | None, n
 def _counted(restaurant: RestaurantState, review: ReviewState, now: float) -> RestaurantState:
     if review.label is None:
         return restaurant
-    return replace(
-        _add(restaurant, review.label, 1),
+    return _add(
+        restaurant,
+        review.label,
+        1,
         pending=restaurant.pending + 1,
         pending_since=restaurant.pending_since if restaurant.pending else now,
         pending_characters=restaurant.pending_characters + len(review.text or ""),
@@ -408,14 +414,15 @@ def without_review(aspects: Iterable[Aspect], polarity: str, review: ReviewState
     return tuple(left)
 
 
-def _add(restaurant: RestaurantState, label: Sentiment, count: int) -> RestaurantState:
+def _add(restaurant: RestaurantState, label: Sentiment, count: int, **more: Any) -> RestaurantState:
+    """Count a label, and set what else changes, in one copy: copies are a good part of a fold."""
     match label:
         case Sentiment.POSITIVE:
-            return replace(restaurant, positive=restaurant.positive + count)
+            return replace(restaurant, positive=restaurant.positive + count, **more)
         case Sentiment.NEGATIVE:
-            return replace(restaurant, negative=restaurant.negative + count)
+            return replace(restaurant, negative=restaurant.negative + count, **more)
         case Sentiment.NEUTRAL:
-            return replace(restaurant, neutral=restaurant.neutral + count)
+            return replace(restaurant, neutral=restaurant.neutral + count, **more)
 
 
 def _less_pending(restaurant: RestaurantState, *reviews: ReviewState) -> RestaurantState:

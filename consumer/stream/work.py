@@ -22,7 +22,10 @@ class Rank(IntEnum):
     @classmethod
     def of(cls, priority: Priority) -> "Rank":
         """The class of what was asked for with a priority."""
-        return cls[priority.name]
+        return _OF[priority]
+
+
+_OF = {Priority.HIGH: Rank.HIGH, Priority.NORMAL: Rank.NORMAL, Priority.LOW: Rank.LOW}
 
 
 def is_late(deadline: float | None, now: float) -> bool:
