@@ -187,7 +187,7 @@ class Lanes(BaseSettings):
 
     lane_max_records: int = Field(2000, ge=1, le=1_000_000, description="Unfinished records of one partition.")
     lane_max_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Their bytes.")
-    poll_max_records: int = Field(500, ge=1, le=100_000, description="Records of one poll.")
+    poll_max_records: int = Field(500, ge=1, le=100_000, description="Records of one poll, at most.")
     linger_seconds: float = Field(0.02, ge=0, le=60, description="Wait of a batch that has its minimum of items.")
     linger_max_seconds: float = Field(0.2, ge=0, le=60, description="Longest wait of an item for company.")
     priority_aging_seconds: float = Field(5, gt=0, le=3600, description="Wait after which an item rises one class.")

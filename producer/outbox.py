@@ -34,7 +34,7 @@ class Outbox:
 
     async def start(self) -> None:
         """Connect. Raises CannotGoOn: no broker, or the topic is missing."""
-        sender = Sender(self._connection)
+        sender = Sender(self._connection, linger_ms=0)
         await sender.start()
         try:
             await sender.require(self._topic)

@@ -52,8 +52,6 @@ class Membership:
     delivery: str
     session_timeout: float
     drain: float
-    max_poll_records: int
-    """Of one poll, over all partitions."""
     instance_id: str | None = None
     """Static membership: a restart within the session time-out takes the same partitions, without a rebalance."""
 
@@ -88,10 +86,13 @@ class Source:
         """Whether it is no member, and on no way to be one."""
         return self._consumer is None
 
-    async def poll(self, timeout_seconds: float) -> Mapping[Partition, Sequence[Record]]:
-        """The next records, in offset order per partition. Must not be cancelled (aiokafka then stops its checks)."""
+    async def poll(self, timeout_seconds: float, most: int) -> Mapping[Partition, Sequence[Record]]:
+        """The next records, at most so many, in offset order per partition.
+
+        Must not be cancelled: aiokafka then stops its checks.
+        """
         try:
-            records = await self._consumer.getmany(timeout_ms=int(timeout_seconds * 1000))
+            records = await self._consumer.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=most)
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
             raise ConfigError(f"this member may not read: {error!r}") from None
         except InconsistentGroupProtocolError:
@@ -223,7 +224,6 @@ def _options(connection: KafkaConnection, membership: Membership) -> dict[str, A
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
         "isolation_level": "read_committed",
-        "max_poll_records": membership.max_poll_records,
         "max_partition_fetch_bytes": MAX_FETCH_BYTES,
         "session_timeout_ms": int(membership.session_timeout * 1000),
         "heartbeat_interval_ms": int(membership.session_timeout * 1000 / 10),

@@ -392,6 +392,5 @@ def _membership(settings: Settings) -> Membership:
         delivery=delivery.delivery,
         session_timeout=delivery.kafka_session_timeout_seconds,
         drain=delivery.revoke_drain_seconds,
-        max_poll_records=settings.lanes.poll_max_records,
         instance_id=delivery.kafka_group_instance_id,
     )

@@ -16,6 +16,7 @@ from consumer.pipeline.watching import Watch
 from consumer.pipeline.worker import Worker
 from consumer.state_dir import StateDirectory
 from consumer.stream.backpressure import LaneFill, WaterMarks, decide
+from consumer.stream.poll_size import PollSize
 from consumer.stream.record import Partition, Record
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Service:
         directory: StateDirectory,
         gate: PublishGate,
     ) -> None:
-        self._gate = gate
+        self._gate, self._poll_size = gate, PollSize(marks.poll_records)
         self._phase = "starting"
         self._stopped = False
         """Whether too many records fail for more to be taken."""
@@ -180,13 +181,16 @@ class Service:
                 end.cancel()
 
     async def _poll_until(self, tasks: asyncio.TaskGroup, ends: Sequence["asyncio.Task[bool]"]) -> None:
+        loop = asyncio.get_running_loop()
         while not any(end.done() for end in ends):
-            poll = tasks.create_task(self._source.poll(POLL_SECONDS), name="poll")
+            poll = tasks.create_task(self._source.poll(POLL_SECONDS, self._poll_size.records), name="poll")
             await asyncio.wait({poll, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if not poll.done():
                 poll.cancel()  # never otherwise: it switches off checks of aiokafka's, needed until the stop
                 return
-            self._offer(poll.result())
+            began = loop.time()
+            self._offer(polled := poll.result())
+            self._poll_size.took(sum(map(len, polled.values())), loop.time() - began)
             self._press()
             self._health.polled()
 

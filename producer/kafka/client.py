@@ -31,7 +31,10 @@ from schemas.tokens import TokenSource
 
 MAX_EVENT_BYTES = 1024 * 1024
 """Within Kafka's own limit of a record batch; a larger one is refused here, where it hurts no neighbour."""
+BATCH_BYTES = 256 * 1024
+"""Of one partition, before whoever sends waits: aiokafka's 16 KiB hold no ten requests of one restaurant each."""
 LINGER_MS = 5
+"""Of events; whoever waits for an answer sends at once."""
 STOP_SECONDS = 5.0
 
 
@@ -80,13 +83,13 @@ class Delivery:
 class Sender:
     """One producer. `start` connects, `stop` flushes; both are bounded."""
 
-    def __init__(self, connection: KafkaConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: KafkaConnection, linger_ms: int = LINGER_MS) -> None:
+        self._connection, self._linger_ms = connection, linger_ms
         self._producer: Any = None
 
     async def start(self) -> None:
         """Connect. Raises CannotGoOn where no broker answers, or the settings cannot be used."""
-        self._producer = AIOKafkaProducer(**_options(self._connection))
+        self._producer = AIOKafkaProducer(**_options(self._connection, self._linger_ms))
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._producer.start()
@@ -185,11 +188,12 @@ async def _log_in(connection: KafkaConnection, host: str, port: int) -> None:
         raise LogInRefused("it answers nothing after the log-in, which is how a token is not accepted")
 
 
-def _options(connection: KafkaConnection) -> dict[str, Any]:
+def _options(connection: KafkaConnection, linger_ms: int) -> dict[str, Any]:
     return client_options(connection) | {
         "acks": "all",
         "enable_idempotence": True,
-        "linger_ms": LINGER_MS,
+        "linger_ms": linger_ms,
+        "max_batch_size": BATCH_BYTES,
         "max_request_size": MAX_EVENT_BYTES,
     }
 
