@@ -136,7 +136,7 @@ async def test_an_invalid_answer_is_asked_for_once_more_by_a_stricter_prompt(way
 
 @pytest.mark.parametrize("way", [one_at_a_time, partial(in_batches, permits=1, most=Most(10_000, 1))])
 async def test_of_a_restaurant_that_has_failed_nothing_more_is_asked(way: Way) -> None:
-    """Its first stage, which waits by then; in the first way also what would follow."""
+    """Its first stage, which is known by then, is dropped."""
     engine, asks = Watched(), strengths(2, BUDGET).start()
     doomed = asks[0].question.task.reviews
     engine.script = lambda task, _: Answer(text="no JSON") if task.reviews == doomed else None

@@ -13,10 +13,12 @@ In the environment of `make test-llm`, with vLLM on the CPU and Gemma 3 270M. Th
     all at once                   the ceiling: every prompt is asked as soon as it is known
 
 The batches' limits are those of the service's settings. `openai` is the service against `vllm serve`, and every prompt
-at once over HTTP without the service. Each kind is also measured small, with 1 and 10 restaurants, or as many reviews
-as they have. The engine runs before the clock starts, the service has joined its group by then: its time is from the
-first prompt that it hands to the engine to its last commit. The prefix cache is emptied before each. They alternate,
-the order is turned round in every second round, and ratios are taken round by round. texts.py says what the texts are.
+at once over HTTP without the service: on the official client's 1,000 connections at most, the service on its own 256.
+
+Each kind is also measured small, with 1 and 10 restaurants, or as many reviews as they have. The engine runs before the
+clock starts, and the service has joined its group: its time is from the first prompt that it hands to the engine to its
+last commit. The prefix cache is emptied before each. They alternate, the order is turned round in every second round,
+and ratios are taken round by round. texts.py says what the texts are.
 """
 
 import argparse
