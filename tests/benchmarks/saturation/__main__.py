@@ -2,7 +2,7 @@
 
     make bench-llm                                                  # all of it, kept: hours on two cores
     python -m tests.benchmarks.saturation [--kinds sentiment summary strength openai] [--rounds 3] [--reviews 2000]
-        [--restaurants 10 50] [--data DIR] [--model DIR] [--keep]
+        [--restaurants 10 50] [--ways PART ...] [--no-small] [--data DIR] [--model DIR] [--keep]
 
 In the environment of `make test-llm`, with vLLM on the CPU and Gemma 3 270M. The ways:
 
@@ -95,6 +95,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--reviews", type=int, default=2000)
     parser.add_argument("--restaurants", type=int, nargs="+", default=[10, 50])
+    parser.add_argument("--ways", nargs="+", default=[""], help="parts of the names of the ways to take part")
+    parser.add_argument("--no-small", action="store_true", help="not also with 1 and 10 restaurants")
     parser.add_argument("--data", type=Path, help="folder laid out as the local model's README says")
     parser.add_argument("--model", type=lambda given: Path(given).resolve(), default=MODEL.resolve())
     parser.add_argument("--keep", action="store_true", help="write tests/benchmarks/results/saturation.json")
@@ -116,7 +118,7 @@ async def _in_process(asked: argparse.Namespace, address: str, results: Results)
             Way(f"{OURS}, vllm", partial(_through_kafka, engine, address)),
             Way("all at once", partial(_directly, engine, at_once)),
         ]
-        await _rounds(asked.rounds, _workloads(asked), ways, partial(serving.forget_prompts, engine), results)
+        await _rounds(asked, _workloads(asked), ways, partial(serving.forget_prompts, engine), results)
 
 
 async def _served(asked: argparse.Namespace, address: str, url: str, results: Results) -> None:
@@ -130,13 +132,18 @@ async def _served(asked: argparse.Namespace, address: str, url: str, results: Re
             Way("all at once over HTTP", partial(_directly, unbounded, at_once)),
         ]
         cases = [workloads.sentiment(texts, "openai") for texts in _review_sets(asked)]
-        await _rounds(asked.rounds, cases, ways, partial(serving.forget_served_prompts, ours), results)
+        await _rounds(asked, cases, ways, partial(serving.forget_served_prompts, ours), results)
 
 
 async def _rounds(
-    rounds: int, cases: Sequence[Workload], ways: Sequence[Way], forget: Callable[[], Awaitable[None]], results: Results
+    asked: argparse.Namespace,
+    cases: Sequence[Workload],
+    ways: Sequence[Way],
+    forget: Callable[[], Awaitable[None]],
+    results: Results,
 ) -> None:
-    for number in range(rounds):
+    ways = [way for way in ways if any(part in way.name for part in asked.ways)]
+    for number in range(asked.rounds):
         for workload in cases:
             prefix = f"saturation-{workload.kind}-{workload.size}-{number}."
             taking = [way for way in ways if way.takes(workload)]
@@ -166,7 +173,8 @@ async def _through_kafka(engine: Engine, address: str, workload: Workload, prefi
 def _workloads(asked: argparse.Namespace) -> list[Workload]:
     """Of the kinds that are asked of the engine in this process, the smaller ones first."""
     budget = Batches().max_tokens_per_batch
-    restaurants = sorted({*asked.restaurants, *(size for size in SMALL if size < max(asked.restaurants))})
+    small = () if asked.no_small else SMALL
+    restaurants = sorted({*asked.restaurants, *(size for size in small if size < max(asked.restaurants))})
     found: list[Workload] = []
     if "sentiment" in asked.kinds:
         found += map(workloads.sentiment, _review_sets(asked))
@@ -178,7 +186,8 @@ def _workloads(asked: argparse.Namespace) -> list[Workload]:
 
 
 def _review_sets(asked: argparse.Namespace) -> list[list[str]]:
-    sizes = {asked.reviews, *(size * A_RESTAURANT for size in SMALL if size * A_RESTAURANT < asked.reviews)}
+    small = () if asked.no_small else SMALL
+    sizes = {asked.reviews, *(size * A_RESTAURANT for size in small if size * A_RESTAURANT < asked.reviews)}
     return [reviews(size, asked.data) for size in sorted(sizes)]
 
 
