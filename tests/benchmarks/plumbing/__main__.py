@@ -31,7 +31,7 @@ from tests.integration.world import World
 PARTITIONS = 4
 LOOK_SECONDS, PATIENCE = 0.02, 600.0
 HERE = "tests.benchmarks.plumbing"
-PACKAGES = ("aiokafka", "confluent-kafka", "quixstreams", "uvloop")
+PACKAGES = ("aiokafka", "confluent-kafka", "faststream", "quixstreams", "uvloop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,20 @@ class Contestant:
 
 EXACTLY, LEAST = "ours, exactly once", "ours, at least once"
 QUIX_EXACTLY, QUIX_LEAST = "Quix Streams, exactly once", "Quix Streams, at least once"
+FASTSTREAM = "FastStream, batches"
 CONTESTANTS = (
     Contestant(EXACTLY, (f"{HERE}.ours",), "exactly_once"),
     Contestant(LEAST, (f"{HERE}.ours",)),
     Contestant(QUIX_EXACTLY, (f"{HERE}.quix", "exactly-once"), "exactly_once"),
     Contestant(QUIX_LEAST, (f"{HERE}.quix", "at-least-once")),
+    Contestant(FASTSTREAM, (f"{HERE}.faststream_batch",)),
     Contestant("aiokafka loop", (f"{HERE}.aiokafka_loop",)),
     Contestant("confluent-kafka loop", (f"{HERE}.confluent_loop",)),
 )
-PAIRS = ((EXACTLY, QUIX_EXACTLY), (LEAST, QUIX_LEAST), (LEAST, "aiokafka loop"), (LEAST, "confluent-kafka loop"))
+PAIRS = (
+    (EXACTLY, QUIX_EXACTLY),
+    *((LEAST, other) for other in (QUIX_LEAST, FASTSTREAM, "aiokafka loop", "confluent-kafka loop")),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from consumer import cli
 from consumer.analysis.task import Task
 from consumer.cli import run as command
-from consumer.engines.contract import Answer, Deliver, Health, Load, Prepared
+from consumer.engines.contract import Answer, Deliver, Engine, Health, Load, Prepared
 from consumer.settings import Settings
 from schemas.base import Sentiment
 
@@ -46,15 +46,15 @@ class ConstantEngine:
         return Prepared(task, tokens, "", 0, truncated=False)
 
 
-def main() -> None:
-    """Run until stopped."""
-    vars(command)["choose_engine"] = _engine
+def main(engine: Engine | None = None) -> None:
+    """Run until stopped; on that engine instead, if one is given."""
+
+    def chosen(_settings: Settings) -> Engine:
+        return engine or ConstantEngine()
+
+    vars(command)["choose_engine"] = chosen
     sys.argv = ["review-consumer", "run"]
     cli.main()
-
-
-def _engine(_settings: Settings) -> ConstantEngine:
-    return ConstantEngine()
 
 
 if __name__ == "__main__":

@@ -1,1 +1,0 @@
-"""Memory of a consumer that starts on a backlog: see __main__.py."""
