@@ -190,9 +190,11 @@ class Service:
                 return
             began = loop.time()
             self._offer(polled := poll.result())
-            self._poll_size.took(sum(map(len, polled.values())), loop.time() - began)
+            took = loop.time() - began
+            self._poll_size.took(sum(map(len, polled.values())), took)
             self._press()
             self._health.polled()
+            await asyncio.sleep(min(took, POLL_SECONDS))  # half of the loop is for answering what was taken in
 
     def _offer(self, polled: Mapping[Partition, Sequence[Record]]) -> None:
         for partition, records in polled.items():

@@ -11,7 +11,7 @@ COMMIT = "_commit (consumer/pipeline/worker.py:20)"
 @pytest.mark.parametrize(
     ("stack", "step"),
     [
-        ([RUN, COMMIT, "apply (/x/consumer/store/disk.py:1)"], "local store: write"),
+        ([RUN, COMMIT, "SqliteStore.apply (/x/consumer/store/disk.py:1)"], "local store: write"),
         (
             [RUN, COMMIT, "_fold (consumer/pipeline/reviews.py:1)", "review (consumer/store/disk.py:1)"],
             "local store: read",
@@ -36,4 +36,5 @@ def test_the_innermost_frame_that_tells_decides(stack: list[str], step: str) -> 
 def test_counts_are_added_up() -> None:
     """A function's name may hold spaces."""
     lines = [f"{RUN};x y (consumer/hooks/logs.py:1) 3", f"{RUN};z (consumer/hooks/metrics.py:1) 4", ""]
+    lines.append("Thread.run (threading.py:9);_worker (/x/concurrent/futures/thread.py:81) 500")  # waits
     assert steps(lines) == {"hooks: metrics and logs": 7}

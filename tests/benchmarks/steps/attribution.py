@@ -27,7 +27,10 @@ STEPS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("local store: read", ("consumer/store/disk.py",)),
     ("fold into the state", ("consumer/pipeline/reviews.py:_fold",)),
     ("state as JSON, for changelog and store", ("consumer/stream/changelog.py:entries",)),
-    ("results as records", ("consumer/pipeline/reviews.py:_result", "consumer/pipeline/reviews.py:_made")),
+    (
+        "results as records",
+        ("consumer/pipeline/reviews.py:_result", "consumer/pipeline/reviews.py:_made", "consumer/pipeline/outputs.py"),
+    ),
     ("totals as records", ("consumer/pipeline/reviews.py:_totals",)),
     ("lane and rest of a commit", ("consumer/stream/lane.py", "consumer/pipeline/")),
     ("build record batches, compress", ("consumer/kafka/sending.py",)),
@@ -41,15 +44,18 @@ STEPS: Sequence[tuple[str, tuple[str, ...]]] = (
 """A step, and the files, or `file:function`, that name it. A sample is of the innermost frame that names a step, and
 of the first step that this frame names."""
 OTHER = "other"
+_IDLE = "concurrent/futures/thread.py"
+"""A pool's thread that waits for work, which py-spy does not see."""
 
 
 def steps(lines: Iterable[str]) -> Counter[str]:
-    """Samples by step, of py-spy's raw form: `outer;…;inner COUNT` a line."""
+    """Samples by step, of py-spy's raw form, `outer;…;inner COUNT` a line; functions may come with their class."""
     found: Counter[str] = Counter()
     for line in lines:
         stack, _, count = line.rpartition(" ")
-        if stack:
-            found[step_of(stack.split(";"))] += int(count)
+        frames = stack.split(";")
+        if stack and _IDLE not in frames[-1]:
+            found[step_of(frames)] += int(count)
     return found
 
 
@@ -57,7 +63,7 @@ def step_of(stack: Sequence[str]) -> str:
     """Which step a sample belongs to; frames outermost first."""
     for frame in reversed(stack):
         function, _, place = frame.partition(" (")
-        named = f"{place.partition(':')[0].rstrip(')')}:{function}"
+        named = f"{place.partition(':')[0].rstrip(')')}:{function.rpartition('.')[2]}"
         for step, names in STEPS:
             if any(name in named for name in names):
                 return step
