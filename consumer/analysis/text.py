@@ -96,8 +96,11 @@ def language_of(texts: Sequence[str], override: Language | None = None) -> Langu
 
 
 def _is_korean(text: str) -> bool | None:
-    letters = sum(map(len, _LETTERS.findall(text)))
-    return sum(map(len, _HANGUL.findall(text))) >= _KOREAN_SHARE * letters if letters else None
+    hangul = len("".join(_HANGUL.findall(text)))
+    if hangul and hangul >= _KOREAN_SHARE * len(text):  # of all characters: then of the letters, too
+        return True
+    letters = len("".join(_LETTERS.findall(text)))
+    return hangul >= _KOREAN_SHARE * letters if letters else None
 
 
 def _looked_at(text: str) -> tuple[str, ...]:

@@ -121,6 +121,7 @@ class Reviews:
         """Fold the done prefix in offset order, then take in the finished summaries."""
         now = self._shared.wall()
         staged = state.Staged(self._store)
+        staged.look_up([_name(item.event) for item in done if isinstance(item, Reviewed)])
         out: list[Output] = []
         told = _Told()
         touched: dict[str, Record] = {}
@@ -265,6 +266,10 @@ class Reviews:
 def _arrival(item: Reviewed | Known) -> state.Arrival:
     record = item.record
     return state.Arrival(item.event, record.timestamp, outputs.is_replayed(record), record.offset)
+
+
+def _name(event: ReviewEvent) -> tuple[str, str]:
+    return id_text(event.restaurant_id), id_text(event.review_id)
 
 
 def _dead_if_refused(item: Done, refused: Mapping[object, str]) -> Done:

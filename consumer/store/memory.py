@@ -1,6 +1,6 @@
 """A lane's state in memory: a dictionary of restaurants, one of reviews each, and the pending ones in order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import nsmallest
 from itertools import islice
 
@@ -32,10 +32,10 @@ class MemoryStore:
         """State of a restaurant, if any."""
         return self._restaurants.get(restaurant)
 
-    def review(self, restaurant: str, review: str) -> ReviewState | None:
-        """State of a review, if any."""
-        reviews = self._reviews.get(restaurant)
-        return reviews.get(review) if reviews else None
+    def reviews(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ReviewState]:
+        """States of many reviews, by restaurant and review; those that there are."""
+        found = ((name, self._reviews.get(name[0], {}).get(name[1])) for name in names)
+        return {name: state for name, state in found if state}
 
     def pending(self, restaurant: str, limit: int) -> list[ReviewState]:
         """At most `limit` reviews that no summary has read, oldest first."""

@@ -157,8 +157,8 @@ class Store(Protocol):
     def restaurant(self, restaurant: str) -> RestaurantState | None:
         """State of a restaurant, if any."""
 
-    def review(self, restaurant: str, review: str) -> ReviewState | None:
-        """State of a review, if any."""
+    def reviews(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], ReviewState]:
+        """States of many reviews, by restaurant and review; those that there are."""
 
     def pending(self, restaurant: str, limit: int) -> list[ReviewState]:
         """At most `limit` reviews that no summary has read, oldest first."""
@@ -199,7 +199,12 @@ class Staged:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: dict[tuple[str, str], ReviewState | None] = {}
         self.changes = Changes()
+
+    def look_up(self, names: Sequence[tuple[str, str]]) -> None:
+        """Read these reviews from the store at once: a commit needs many."""
+        self._known |= dict.fromkeys(names) | self._store.reviews(names)
 
     def restaurant(self, restaurant: str) -> RestaurantState | None:
         """The restaurant's state with the staged changes."""
@@ -209,9 +214,12 @@ class Staged:
 
     def review(self, restaurant: str, review: str) -> ReviewState | None:
         """The review's state with the staged changes."""
-        if (restaurant, review) in self.changes.reviews:
-            return self.changes.reviews[restaurant, review]
-        return self._store.review(restaurant, review)
+        name = restaurant, review
+        if name in self.changes.reviews:
+            return self.changes.reviews[name]
+        if name not in self._known:
+            self.look_up([name])
+        return self._known[name]
 
     def stands(self, restaurant: str, read: ReviewState) -> bool:
         """Whether a review is still as a summary read it, and still waits for one."""
@@ -304,7 +312,8 @@ def answer_again(store: Store, arrival: Arrival) -> Folded:
     A delivery that was interrupted after the state was written, and before the offset was, brings it again.
     """
     event = arrival.event
-    standing = store.review(id_text(event.restaurant_id), id_text(event.review_id))
+    name = id_text(event.restaurant_id), id_text(event.review_id)
+    standing = store.reviews([name]).get(name)
     if standing is None and event.content is not None and event.deadline is not None:
         return Folded("expired")  # nothing else leaves no trace
     if standing is None or (label := _label(standing)) is None:

@@ -47,7 +47,11 @@ def read(number: int, text: str | None = "t", *, deleted_at: float | None = None
 def test_an_empty_one_knows_nothing(store: Store) -> None:
     """And stands at the beginning."""
     assert store.place == Place()
-    assert (store.restaurant("a"), store.review("a", "1"), store.pending("a", 9)) == (None, None, [])
+    assert (store.restaurant("a"), store.reviews([("a", "1")]).get(("a", "1")), store.pending("a", 9)) == (
+        None,
+        None,
+        [],
+    )
     assert list(store.owing()) == []
 
 
@@ -55,9 +59,18 @@ def test_changes_are_visible_at_once(store: Store) -> None:
     """With the place that they stand at."""
     store.apply(Changes({"a": RestaurantState("a", 1)}, {("a", "1"): read(1), ("b", "1"): read(1)}), PLACE)
     assert store.restaurant("a") == RestaurantState("a", 1)
-    assert store.review("a", "1") == read(1)
+    assert store.reviews([("a", "1")]).get(("a", "1")) == read(1)
     assert sorted(store.owing()) == ["a", "b"]
     assert store.place == PLACE
+
+
+def test_many_reviews_are_read_at_once(store: Store) -> None:
+    """Those that are there, however many are named, and however often."""
+    there = {("a", str(number)): read(number) for number in range(450)}
+    store.apply(Changes(reviews=dict(there)), PLACE)
+    names = [*there, ("a", "0"), ("b", "0"), ("a", "450")]
+    assert store.reviews(names) == there
+    assert store.reviews([]) == {}
 
 
 def test_pending_ones_come_oldest_first_and_edits_last(store: Store) -> None:
@@ -73,7 +86,7 @@ def test_what_is_gone_is_forgotten(store: Store) -> None:
     """A key with a null."""
     store.apply(Changes({"a": RestaurantState("a", 1)}, {("a", "1"): read(1)}), PLACE)
     store.apply(Changes({"a": None}, {("a", "1"): None, ("a", "2"): None}), PLACE)
-    assert (store.restaurant("a"), store.review("a", "1"), list(store.owing())) == (None, None, [])
+    assert (store.restaurant("a"), store.reviews([("a", "1")]).get(("a", "1")), list(store.owing())) == (None, None, [])
 
 
 def test_strengths_are_kept_by_group_and_restaurant(store: Store) -> None:

@@ -127,7 +127,7 @@ def test_a_deletion_is_forgotten_after_its_time_and_not_before() -> None:
     assert early.changes.reviews == {}
     assert late.changes.reviews == {("1", "r"): None}
     store.apply(late.changes, Place())
-    assert store.review("1", "r") is None
+    assert store.reviews([("1", "r")]).get(("1", "r")) is None
 
 
 def test_a_deletion_that_this_commit_changes_is_not_forgotten_by_it() -> None:

@@ -138,7 +138,7 @@ class JobsMachine(RuleBasedStateMachine):
 
     def _recounted(self, number: int) -> Counter[tuple[str, str]]:
         """From scratch: what each review that stands supports."""
-        reviews = [self.store.review(str(number), str(n)) for n in range(REVIEWS + 2)]
+        reviews = [self.store.reviews([(str(number), str(n))]).get((str(number), str(n))) for n in range(REVIEWS + 2)]
         standing = [review for review in reviews if review and review.label and review.text is None]
         for review in standing:
             content = self.committed[number, int(review.review_id)]
@@ -213,6 +213,6 @@ def test_a_read_review_keeps_no_text() -> None:
         lane.send(1, number, "good")
     lane.commit()
     lane.summarise(positive=(1,))
-    first: ReviewState | None = lane.store.review("1", id_text(0))
+    first: ReviewState | None = lane.store.reviews([("1", id_text(0))]).get(("1", id_text(0)))
     assert first
     assert (first.text, first.supports) == (None, (("positive", "food"),))

@@ -27,7 +27,7 @@ def test_it_counts_nowhere() -> None:
     lane.commit()
     assert outcomes(lane) == [("expired", None)]
     assert lane.published[NAMES.totals] == []
-    assert lane.store.review("1", "1") is None
+    assert lane.store.reviews([("1", "1")]).get(("1", "1")) is None
     lane.send(1, 2, "good in time", deadline=moment(lane.now + 1))
     lane.commit()
     assert outcomes(lane)[1:] == [("analyzed", "positive")]
@@ -41,7 +41,7 @@ def test_an_edit_that_comes_too_late_leaves_what_stands() -> None:
     lane.send(1, 1, "bad", deadline=moment(lane.now - 1))
     lane.commit()
     assert outcomes(lane) == [("analyzed", "positive"), ("expired", None)]
-    assert (standing := lane.store.review("1", "1"))
+    assert (standing := lane.store.reviews([("1", "1")]).get(("1", "1")))
     assert standing.label == "positive"
     lane.send(1, 1, None, deadline=moment(lane.now - 1))
     lane.commit()
