@@ -74,9 +74,10 @@ $(BENCH_VENV)/.ready: pyproject.toml $(LOCK)/bench.txt
 	@$(BENCH) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-bench: $(BENCH_VENV)/.ready ## our plumbing against Quix Streams, FastStream and bare loops; how it scales (by hand)
+bench: $(BENCH_VENV)/.ready ## our plumbing against Quix Streams, FastStream and bare loops; how it scales, what a record costs (by hand)
 	@$(BENCH) -m tests.benchmarks.plumbing --keep
 	@$(BENCH) -m tests.benchmarks.scale --keep
+	@$(BENCH) -m tests.benchmarks.steps --keep
 
 bench-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## how full we keep a real vLLM, on the CPU: hours (by hand)
 	@$(LLM) -m tests.benchmarks.saturation --keep

@@ -1,8 +1,8 @@
-"""The kept results as tables: `results/*.json` between the marks of tests/README.md, which a test compares.
+"""The kept results as tables: `results/*.json` between the marks of the pages, which a test compares.
 
     python -m tests.benchmarks.tables
 
-Prints the tables that there are results for, and writes them into the page.
+Prints the tables that there are results for, and writes them into tests/README.md and consumer/README.md.
 """
 
 import json
@@ -15,16 +15,17 @@ from typing import Any
 
 from tests.benchmarks.keeping import RESULTS
 
-PAGE = Path(__file__).parents[1] / "README.md"
+PAGES = tuple(Path(__file__).parents[2] / folder / "README.md" for folder in ("tests", "consumer"))
 NOT_MEASURED = "No results are kept yet."
 
 
 def main() -> None:
-    """Print, and rewrite the page."""
+    """Print, and rewrite the pages."""
     for name in TABLES:
         if (RESULTS / f"{name}.json").exists():
             print(f"{name}\n\n{block(name, RESULTS)}\n")
-    PAGE.write_text(filled(PAGE.read_text("utf-8"), RESULTS), "utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text("utf-8"), RESULTS), "utf-8")
 
 
 def filled(page: str, results: Path) -> str:
@@ -80,6 +81,14 @@ def scale(figures: Mapping[str, Any]) -> str:
         "backlogs": partial(_columns, named={"records": "backlog, records", **costs}),
     }
     return "\n\n".join(table(figures[name]) for name, table in tables.items() if name in figures)
+
+
+def steps(figures: Mapping[str, Any]) -> str:
+    """Microseconds of processor time a record, by step; the dearest first, as in the first way of delivery."""
+    costs = {way: {"all of it": found["cpu_us_per_record"], **found["steps"]} for way, found in figures.items()}
+    names = dict.fromkeys(step for found in costs.values() for step in found)
+    rows = [(step, *(f"{found.get(step, 0.0):.1f}" for found in costs.values())) for step in names]
+    return _table(("CPU µs a record", *(way.replace("_", " ") for way in costs)), rows)
 
 
 def saturation(figures: Mapping[str, Any]) -> str:
@@ -141,12 +150,14 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     "saturation": saturation,
     "latency": latency,
     "scale": scale,
+    "steps": steps,
 }
 COMMANDS = {
     "plumbing": "make bench",
     "saturation": "make bench-llm",
     "latency": "python -m tests.benchmarks.latency",
     "scale": "python -m tests.benchmarks.scale",
+    "steps": "python -m tests.benchmarks.steps",
 }
 
 
