@@ -164,7 +164,8 @@ class Reviews:
         else:
             folded, truncated, cached = self._fold(staged, item, touched, now), item.truncated, item.cached
             if folded.outcome == "analyzed" and folded.label:
-                told.compared.update(agreement(folded.label.sentiment, item.event))
+                for compared in agreement(folded.label.sentiment, item.event):
+                    told.compared[compared] += 1
         told.outcomes[folded.outcome] += 1
         made = self._made(item.record, cached=cached, truncated=truncated)
         return self._result(item.record, item.event, folded, now, made)
