@@ -17,6 +17,7 @@ from aiokafka.errors import (
 from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.kafka.clients import NOT_ALLOWED, client_options, closed, missing_acl, started
 from consumer.kafka.header_names import read_any_header_name
+from consumer.kafka.offset_errors import heed_offset_errors
 from consumer.stream.record import Output, Record
 from schemas.connection import KafkaConnection
 from schemas.topics import murmur2_partition
@@ -70,6 +71,7 @@ class ExactCopy:
     async def start(self) -> None:
         """Connect, and stand at the committed offsets. Raises ConfigError, or RetryLater where a retry may help."""
         read_any_header_name()
+        heed_offset_errors()
         self._consumer = AIOKafkaConsumer(**self._reading())
         await started(self._consumer, self._connection)
         self.partitions = await self._bounded(self._counts())

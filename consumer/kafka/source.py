@@ -20,6 +20,7 @@ from consumer.errors import ConfigError, Fenced, RetryLater
 from consumer.kafka.assignor import sticky_assignor
 from consumer.kafka.clients import client_options, closed, started
 from consumer.kafka.header_names import read_any_header_name
+from consumer.kafka.offset_errors import heed_offset_errors
 from consumer.stream.record import Partition, Record
 from schemas.connection import KafkaConnection
 
@@ -71,6 +72,7 @@ class Source:
     async def start(self) -> None:
         """Join the group. Raises ConfigError when no broker answers or the credentials are refused."""
         read_any_header_name()
+        heed_offset_errors()
         self._consumer = AIOKafkaConsumer(**self._options)
         await started(self._consumer, self._connection)
         self._consumer.subscribe(self._topics, listener=self._listener)

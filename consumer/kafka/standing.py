@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from consumer.errors import ConfigError, RetryLater
 from consumer.kafka.clients import NOT_ALLOWED, client_options, closed, missing_acl, started
+from consumer.kafka.offset_errors import heed_offset_errors
 from consumer.stream.record import Partition
 from schemas.connection import KafkaConnection
 
@@ -33,6 +34,7 @@ async def offsets(
     connection: KafkaConnection, group_id: str, partitions: Sequence[Partition]
 ) -> Mapping[Partition, Offsets]:
     """Look them up; bounded by the connection's request time-out. Raises ConfigError, RetryLater."""
+    heed_offset_errors()
     consumer = AIOKafkaConsumer(
         **client_options(connection), group_id=group_id, enable_auto_commit=False, isolation_level="read_committed"
     )
