@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.latency --capacity 5000 [--seconds 30] [--shares 0.25 0.5 0.8]
 
-`--capacity` is what one member does with a backlog on the same machine (`python -m tests.benchmarks.plumbing --only
-ours`). Events arrive at random (Poisson) at each share of it; the engine answers at once, so what is seen is ours and
+`--capacity` is what broker, member and this program do together on the same machine, with events that come one by one:
+far less than one member does with a backlog. Events arrive at random (Poisson) at each share of it; the engine answers at once, so what is seen is ours and
 Kafka's. Times are taken in one process, from when an event was to arrive to the poll that brings its result
 (`read_committed`). The split into queue, engine and publish is of the member's own histograms: their means.
 """
@@ -31,7 +31,7 @@ from tests.benchmarks.plumbing.field import NO_SUMMARIES, events, process
 from tests.integration.world import World
 
 PARTITIONS = 4
-WARM_SECONDS = 5.0
+WARM_SECONDS = 10.0
 """At the start of each run, not counted."""
 PATIENCE = 60.0
 STAGES = ("queue", "engine", "publish")
@@ -114,7 +114,7 @@ def _run(address: str, delivery: str, rate: float, seconds: float) -> Found:
 
 def _send(address: str, topic: str, rate: float, seconds: float, clock: Clock) -> None:
     """Poisson arrivals; what is late is sent at once, and its time runs from when it should have arrived."""
-    producer = Producer({"bootstrap.servers": address, "linger.ms": 0, "partitioner": "murmur2"})
+    producer = Producer({"bootstrap.servers": address, "linger.ms": 2, "partitioner": "murmur2"})
     chance = random.Random(1)
     clock.begun = due = time.perf_counter()
     for number, (key, value) in enumerate(events(int(rate * seconds))):
