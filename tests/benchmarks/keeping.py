@@ -2,7 +2,10 @@
 
 import os
 import platform
+import shlex
 import subprocess
+import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +22,7 @@ def keep(name: str, figures: Any, packages: tuple[str, ...]) -> Path:
     path = RESULTS / f"{name}.json"
     document = {
         "benchmark": name,
+        "command": command(name, sys.argv[1:]),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": machine(),
@@ -27,6 +31,12 @@ def keep(name: str, figures: Any, packages: tuple[str, ...]) -> Path:
     }
     path.write_bytes(encode_pretty(document))
     return path
+
+
+def command(name: str, arguments: Sequence[str]) -> str:
+    """How it was called, without the places of this machine."""
+    shown = ("DIR" if Path(argument).is_absolute() else argument for argument in arguments if argument != "--keep")
+    return shlex.join(("python", "-m", f"tests.benchmarks.{name}", *shown))
 
 
 def machine() -> dict[str, Any]:

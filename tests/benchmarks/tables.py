@@ -128,7 +128,7 @@ def _measured(document: Mapping[str, Any]) -> str:
     machine, versions = document["machine"], document["versions"]
     packages = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     return (
-        f"`{COMMANDS[document['benchmark']]}`, {document['measured_at'][:10]}, at {document['commit']}: "
+        f"`{document['command']}`, {document['measured_at'][:10]}, at {document['commit']}: "
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {packages}."
     )
 
@@ -151,13 +151,6 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
     "latency": latency,
     "scale": scale,
     "steps": steps,
-}
-COMMANDS = {
-    "plumbing": "make bench",
-    "saturation": "make bench-llm",
-    "latency": "python -m tests.benchmarks.latency",
-    "scale": "python -m tests.benchmarks.scale",
-    "steps": "python -m tests.benchmarks.steps",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.keeping import RESULTS
+from tests.benchmarks.keeping import RESULTS, command
 from tests.benchmarks.tables import NOT_MEASURED, PAGES, TABLES, block, filled
 
 KEPT: dict[str, Any] = {
@@ -71,6 +71,7 @@ def test_what_is_kept_becomes_rows_beside_its_command_and_machine(name: str, tmp
     """Medians, units and ratios, where they belong."""
     document = {
         "benchmark": name,
+        "command": f"python -m {name}",
         "measured_at": "2025-06-01T10:00:00+00:00",
         "commit": "abc",
         "machine": {"processor": "A CPU", "cores": 2, "memory_gib": 7.8},
@@ -79,11 +80,17 @@ def test_what_is_kept_becomes_rows_beside_its_command_and_machine(name: str, tmp
     }
     (tmp_path / f"{name}.json").write_text(json.dumps(document), "utf-8")
     page = filled(f"before\n<!-- bench:{name} -->\nold\n<!-- /bench:{name} -->\nafter", tmp_path)
-    assert page.startswith(f"before\n<!-- bench:{name} -->\n`")
+    assert page.startswith(f"before\n<!-- bench:{name} -->\n`python -m {name}`, ")
     assert ", 2025-06-01, at abc: A CPU, 2 cores, 7.8 GiB; python 3.11.9.\n\n| " in page
     assert page.endswith(f"|\n<!-- /bench:{name} -->\nafter")
     for row in ROWS[name]:
         assert f"\n{row}\n" in page
+
+
+def test_the_command_is_kept_without_the_places_of_the_machine() -> None:
+    """As somebody else can type it."""
+    given = ["--data", "/somewhere/else", "--ways", "all at once", "--keep"]
+    assert command("x", given) == "python -m tests.benchmarks.x --data DIR --ways 'all at once'"
 
 
 def test_what_was_not_measured_says_so(tmp_path: Path) -> None:

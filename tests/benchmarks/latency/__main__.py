@@ -3,8 +3,8 @@
     python -m tests.benchmarks.latency --capacity 5000 [--seconds 30] [--shares 0.25 0.5 0.8]
 
 `--capacity` is what broker, member and this program do together on the same machine, with events that come one by one:
-far less than one member does with a backlog. Events arrive at random (Poisson) at each share of it; the engine answers at once, so what is seen is ours and
-Kafka's. Times are taken in one process, from when an event was to arrive to the poll that brings its result
+far less than one member does with a backlog. Events arrive at random (Poisson) at each share of it; the engine answers
+at once, so what is seen is ours and Kafka's. Times are taken in one process, from when an event was to arrive to the poll that brings its result
 (`read_committed`). The split into queue, engine and publish is of the member's own histograms: their means.
 """
 
