@@ -4,8 +4,9 @@
 
 `--capacity` is what broker, member and this program do together on the same machine, with events that come one by one:
 far less than one member does with a backlog. Events arrive at random (Poisson) at each share of it; the engine answers
-at once, so what is seen is ours and Kafka's. Times are taken in one process, from when an event was to arrive to the poll that brings its result
-(`read_committed`). The split into queue, engine and publish is of the member's own histograms: their means.
+at once, so what is seen is ours and Kafka's. Times are taken in one process, from when an event was to arrive to the
+poll that brings its result (`read_committed`). The split into queue, engine and publish is of the member's own
+histograms: their means.
 """
 
 import argparse
