@@ -36,10 +36,11 @@ $(GEMMA)/model.safetensors: | $(LLM_VENV)/.ready
 demo: $(READY) ## the sample through an embedded broker and the consumer, as a table
 	@$(BIN)/review-producer demo
 
-demo-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the same with a real vLLM and Gemma 3 270M, on the CPU: minutes
+demo-llm: $(LLM_VENV)/.ready $(GEMMA)/model.safetensors ## the same with a real vLLM and Gemma 3 270M, on the CPU: takes its time
 	@HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=2 VLLM_LOGGING_LEVEL=WARNING ENGINE=vllm VLLM_MODEL=$(abspath $(GEMMA)) \
+		ENGINE_REQUEST_TIMEOUT_SECONDS=1800 \
 		VLLM_ENGINE_ARGS='{"dtype": "float32", "max_model_len": 8192, "max_num_seqs": 64, "max_num_batched_tokens": 1024}' \
-		$(LLM) -m producer.cli demo --patience 1200
+		$(LLM) -m producer.cli demo --patience 3600
 
 serve: $(READY) ## a development broker, the consumer and the gateway on port 8000, until stopped
 	@$(BIN)/python -m deploy.kafka --exec sh -c '$(BIN)/review-consumer topics create && \
