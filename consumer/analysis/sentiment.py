@@ -1,12 +1,12 @@
 """From an engine's answer to the label of a review."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import inf, isfinite, isnan
 from typing import Protocol
 
 from consumer.analysis.answers import InvalidAnswer
 from consumer.analysis.calibration import IDENTITY, Calibration
+from consumer.values import value
 from schemas.base import Sentiment
 
 _LABELS = tuple(Sentiment)
@@ -25,7 +25,7 @@ class Labelled(Protocol):
         """The label alone, from an engine that gives no log-probabilities."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """A review's label and its probability; None where the engine gives none."""
 

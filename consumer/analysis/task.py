@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from consumer.values import value
+
 Language = Literal["ko", "en"]
 Polarity = Literal["positive", "negative"]
 
@@ -43,7 +45,7 @@ class Claim:
     support: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Task:
     """One question. What it is asked about depends on its kind.
 

@@ -6,10 +6,11 @@ from typing import Protocol
 
 from consumer.analysis.task import Task
 from consumer.errors import DeadLetter, RetryLater
+from consumer.values import value
 from schemas.base import Sentiment
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Prepared:
     """A task, tokenised once: the same tokens are counted, truncated and sent."""
 
@@ -28,7 +29,7 @@ class Prepared:
     """W3C `traceparent` of what asks, for a server that traces its requests."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What an engine says to one task: log-probabilities of the labels for sentiment, JSON text for the others."""
 

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from consumer.hooks.lanes import LaneView
+from consumer.values import value
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Carrier(Protocol):
         """Headers, in order."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """One thing that happened; which fields are set is said at each kind."""
 

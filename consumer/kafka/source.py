@@ -25,6 +25,10 @@ from consumer.stream.record import Partition, Record
 from schemas.connection import KafkaConnection
 
 MAX_FETCH_BYTES = 1024 * 1024
+FETCH_WAIT_MS = 20
+"""For which a broker may hold a fetch that finds nothing. aiokafka has one on its way to each broker at a time: as long
+as one for idle partitions is held, the others get nothing, however much there is.
+"""
 REBALANCE_MARGIN_SECONDS = 15.0
 """What a rebalance needs beside the drain: finding out, leaving, joining."""
 
@@ -226,6 +230,7 @@ def _options(connection: KafkaConnection, membership: Membership) -> dict[str, A
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
         "isolation_level": "read_committed",
+        "fetch_max_wait_ms": FETCH_WAIT_MS,
         "max_partition_fetch_bytes": MAX_FETCH_BYTES,
         "session_timeout_ms": int(membership.session_timeout * 1000),
         "heartbeat_interval_ms": int(membership.session_timeout * 1000 / 10),

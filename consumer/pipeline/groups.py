@@ -16,10 +16,8 @@ from consumer.pipeline.parking import Parking
 from consumer.pipeline.strength_outputs import StrengthOutputs
 from consumer.pipeline.worker import Worker
 from consumer.pipeline.workload import Shared, Staged, dead_letter_told
-from consumer.stream.changelog import entries
 from consumer.stream.members import Basis, Debounce, Member, Members
 from consumer.stream.owed import Owed
-from consumer.stream.place import Place
 from consumer.stream.record import Output, Record, check_header_names
 from consumer.stream.retry import RetryPolicy
 from consumer.stream.state import Changes, Store, StrengthState
@@ -143,7 +141,7 @@ class Groups:
             events.append(Event(What.RESULT, *self._worker.partition, reason="taken", count=taken))
         for job in jobs:
             out.extend(self._staged_job(job, changes, refused, now, events))
-        return Staged(tuple(out), tuple(entries(changes)), lambda at: self._settle(jobs, changes, at), tuple(events))
+        return Staged(tuple(out), changes, lambda: self._settle(jobs, changes), tuple(events))
 
     def _staged_job(
         self, job: _Job, changes: Changes, refused: Mapping[object, str], now: float, events: list[Event]
@@ -169,8 +167,7 @@ class Groups:
         marked = self._outputs.marked(value, cached=job.cached)
         return [replace(self._outputs.record(job.member, marked, made.revision, now), origin=job.member)]
 
-    def _settle(self, jobs: Sequence[_Job], changes: Changes, place: Place) -> None:
-        self._store.apply(changes, place)
+    def _settle(self, jobs: Sequence[_Job], changes: Changes) -> None:
         del self._finished[: len(jobs)]
         for member, state in changes.strengths.items():
             if state is None:

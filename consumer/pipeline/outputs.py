@@ -1,6 +1,7 @@
 """Results and dead letters as records, with their CloudEvents headers (Kafka's binary mode)."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from consumer.errors import DeadLetter
 from consumer.stream.record import Output, Record, is_escaped
@@ -24,8 +25,14 @@ def ce_id_of_job(topic: str, key: bytes, version: int, revision: int = 0) -> str
 
 def headers(ce_id: str, kind: EventType, now: float, trace: bytes | None = None) -> Headers:
     """CloudEvents' attributes of a result of `kind`, made at `now` (seconds since 1970), and its trace."""
-    marks = cloud_event(ce_id, kind, SERVICE, datetime.fromtimestamp(now, UTC))
+    marks = cloud_event(ce_id, kind, SERVICE, _moment(now))
     return (*marks, (TRACEPARENT, trace)) if trace else marks
+
+
+@lru_cache(maxsize=16)
+def _moment(now: float) -> datetime:
+    """Of a commit, which has many results."""
+    return datetime.fromtimestamp(now, UTC)
 
 
 def result(

@@ -50,5 +50,6 @@ class Restoring:
     def _take(self, records: Sequence[Entry], position: int, end: int) -> None:
         changes, mark = collect(records, self._store.place.mark)
         self._store.apply(changes, Place(mark, position))
+        self._store.flush()
         self._records += len(records)
         self._hooks(Event(What.RESTORING, *self._lane, count=max(0, end - position)))

@@ -20,11 +20,10 @@ from consumer.pipeline.summaries import Summaries
 from consumer.pipeline.worker import Worker
 from consumer.pipeline.workload import Shared, Staged, dead_letter_told
 from consumer.stream import state
-from consumer.stream.changelog import entries
 from consumer.stream.keys import KeyCheck
-from consumer.stream.place import Place
 from consumer.stream.record import Output, Partition, Record, check_header_names
 from consumer.stream.work import Rank
+from consumer.values import value
 from schemas.base import id_text
 from schemas.codec import Undecodable, decode_review, restaurant_key
 from schemas.events import ReviewEvent
@@ -35,7 +34,7 @@ EXPIRED_PER_COMMIT = 100
 """Marks of deleted reviews that a commit forgets at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reviewed:
     """A review that was read: its label is None exactly when it was deleted."""
 
@@ -46,7 +45,7 @@ class Reviewed:
     cached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Known:
     """A review that the state holds already: its result is written again."""
 
@@ -54,7 +53,7 @@ class Known:
     event: ReviewEvent
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TooLate:
     """A review whose deadline passed while it waited: it changes nothing, and its result says so."""
 
@@ -62,7 +61,7 @@ class TooLate:
     event: ReviewEvent
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """A record that becomes a dead letter."""
 
@@ -139,11 +138,10 @@ class Reviews:
         summaries = self._summaries.stage(staged, refused, now, events)
         out.extend(summaries.outputs)
 
-        def settle(place: Place) -> None:
-            self._store.apply(staged.changes, place)
+        def settle() -> None:
             self._summaries.settle(staged.changes, summaries)
 
-        return Staged(tuple(out), tuple(entries(staged.changes)), settle, tuple(events))
+        return Staged(tuple(out), staged.changes, settle, tuple(events))
 
     def _answer(
         self,

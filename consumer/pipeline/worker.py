@@ -16,7 +16,7 @@ from consumer.pipeline.publish_gate import PublishGate, Turn
 from consumer.pipeline.restoring import Restoring
 from consumer.pipeline.workload import Shared, Staged, Workload
 from consumer.stream.backpressure import LaneFill
-from consumer.stream.changelog import Entry, mark_entry
+from consumer.stream.changelog import Entry, entries, mark_entry
 from consumer.stream.lane import Lane, Offer, Prefix
 from consumer.stream.place import LaneMark, Origin, Place, Standing, Start, where_to_start
 from consumer.stream.record import Partition, Record, size_of
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 COMMIT_RECORDS = 1000
 """Records of one commit: keeps its outputs, and their time, bounded."""
+FLUSH_SECONDS = 1.0
+"""Between two writes of a lane's state to the disk: what changes often, and what lies together, is written once."""
 COMMIT_RETRY_SECONDS = 0.5
 OPEN_RETRY_SECONDS = 1.0
 RESTORE_LOOK_SECONDS = 0.05
@@ -109,6 +111,7 @@ class Worker:
         self._make_workload = make_workload
         self._workload: Workload | None = None
         self._state_offset = 0
+        self._flush_at = 0.0
         self._offers = 0
 
     def fill(self) -> LaneFill:
@@ -266,10 +269,17 @@ class Worker:
             while lane.has_done() or workload.has_output():
                 began = self._clock()
                 await self._commit(lane, workload)
+                await self._flush()
                 await self._pause(began + self._ground.commit_interval - self._clock())
             if last:
                 return
             await self._sleep(workload.start_jobs(self._wall()))
+
+    async def _flush(self) -> None:
+        """Now and then, and in a thread: a disk takes its time. What a crash loses of it is read from the changelog."""
+        if self._clock() >= self._flush_at:
+            await asyncio.to_thread(self.store.flush)
+            self._flush_at = self._clock() + FLUSH_SECONDS
 
     async def _pause(self, seconds: float) -> None:
         """Let more come together for the next commit; not when draining."""
@@ -303,9 +313,9 @@ class Worker:
         What was refused before that stays so: in at_least_once its dead letter may be written already.
         """
         while True:
-            prefix, staged = self._stage(lane, workload, refused, turn.most or COMMIT_RECORDS)
+            prefix, staged, changed = self._stage(lane, workload, refused, turn.most or COMMIT_RECORDS)
             mark, known = self._next_mark(prefix.next_offset), set(refused)
-            if (position := await self._written(staged, mark, refused)) is not None:
+            if (position := await self._written(staged, changed, mark, refused)) is not None:
                 break
             found = {one: why for one, why in refused.items() if one not in known}
             if self._ground.gate.refused(turn, [why for one, why in found.items() if _is_record(one)]):
@@ -313,7 +323,9 @@ class Worker:
                     del refused[one]
                 return False
         left = lane.retire(prefix.next_offset)
-        staged.settle(Place(mark, position))
+        if self._assigned.keeps is not Keeps.NOTHING:
+            self.store.apply(staged.changes, Place(mark, position))
+        staged.settle()
         self._ground.gate.committed(len(prefix.done) - sum(map(_is_record, refused)))
         for event in staged.events:
             self._hooks(event)
@@ -324,21 +336,24 @@ class Worker:
 
     def _stage(
         self, lane: Lane[Any], workload: Workload, refused: dict[object, str], most: int
-    ) -> tuple[Prefix[Any], Staged]:
-        """What goes into one commit: as many of the done records as its state changes have room for."""
+    ) -> tuple[Prefix[Any], Staged, list[Entry]]:
+        """What goes into one commit: as many of the done records as its state changes have room for. And those."""
         records, largest = most, self._publisher.largest
         while True:
             prefix = lane.done_prefix(records)
             staged = workload.stage(prefix.done, refused)
-            if largest is None or len(prefix.done) <= 1 or _size(staged.entries) <= largest:
-                return prefix, staged
+            changed = entries(staged.changes)
+            if largest is None or len(prefix.done) <= 1 or _size(changed) <= largest:
+                return prefix, staged, changed
             records = len(prefix.done) // 2
 
-    async def _written(self, staged: Staged, mark: LaneMark, refused: dict[object, str]) -> int | None:
+    async def _written(
+        self, staged: Staged, changed: Sequence[Entry], mark: LaneMark, refused: dict[object, str]
+    ) -> int | None:
         """Commit exactly this, however often it takes. None where Kafka refuses some of it: see `refused` then."""
         place = self.store.place
-        entries = () if self._assigned.keeps is Keeps.NOTHING else (*staged.entries, mark_entry(mark))
-        write = Write(staged.outputs, entries, mark.offset, mark.sequence, place.position)
+        kept = () if self._assigned.keeps is Keeps.NOTHING else (*changed, mark_entry(mark))
+        write = Write(staged.outputs, kept, mark.offset, mark.sequence, place.position)
         while True:
             started = self._clock()
             outcome = await self._publisher.commit(write)
@@ -372,9 +387,11 @@ class Worker:
     async def _close(self) -> None:
         self.closed = True
         self.reading = False
-        await self._publisher.close()
-        if self._store is not None:
+        if (
+            self._store is not None
+        ):  # before anything is awaited: the next owner may be of this process, and wants the file
             self._store.close()
+        await self._publisher.close()
         if self.lane is not None and self.restored and not self._ended.is_set():
             self._hooks(self._event(What.CLOSED, count=self.lane.committed))
         self._ended.set()

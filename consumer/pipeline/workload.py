@@ -9,9 +9,9 @@ from consumer.analysis.calibration import Calibration
 from consumer.errors import DeadLetter
 from consumer.hooks.events import Event, Hooks, What
 from consumer.pipeline.dispatch import Ask
-from consumer.stream.changelog import Entry
-from consumer.stream.place import Delivery, Place
+from consumer.stream.place import Delivery
 from consumer.stream.record import Output, Record
+from consumer.stream.state import Changes
 from schemas.headers import traceparent_of
 from schemas.topics import TopicNames
 
@@ -21,10 +21,10 @@ class Staged:
     """What one commit publishes, and what to do and to tell once it has succeeded."""
 
     outputs: tuple[Output, ...]
-    entries: tuple[Entry, ...]
-    """State changes, for the changelog."""
-    settle: Callable[[Place], None]
-    """Make the state changes visible; they stand at this place of the changelog."""
+    changes: Changes
+    """Of the lane's state: for the changelog first, then for the store."""
+    settle: Callable[[], None]
+    """What follows from it; the state has changed by then."""
     events: tuple[Event, ...] = ()
     times: Sequence[tuple[int, float]] | None = None
     """Of the records whose results these are: Kafka's timestamp (ms), when done. None: they are the done prefix."""

@@ -63,6 +63,9 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing is held."""
 
+    def flush(self) -> None:
+        """A restart finds nothing."""
+
     def apply(self, changes: Changes, place: Place) -> None:
         """Make a commit's changes visible, all at once, and remember where it stands."""
         for restaurant, state in changes.restaurants.items():

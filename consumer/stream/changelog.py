@@ -52,7 +52,7 @@ def encoded(changes: Changes, kind: str, key: str | tuple[str, str], state: obje
         return None
     known = changes.json.get((kind, key))
     if known is None:
-        known = changes.json[kind, key] = _FORMS[kind].dump_json(state, exclude_defaults=True)
+        known = changes.json[kind, key] = _FORMS[kind].serializer.to_json(state, exclude_defaults=True)
     return known
 
 

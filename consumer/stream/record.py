@@ -1,10 +1,10 @@
 """Records as the stream sees them: what comes in, and what goes out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from consumer.errors import DeadLetter
+from consumer.values import value
 
 
 class Partition(NamedTuple):
@@ -49,7 +49,7 @@ class Record(Protocol):
         """Headers, in order; names may repeat. Bytes of a name that are not UTF-8 are escaped (`surrogateescape`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Output:
     """A record to publish. A null value is a tombstone."""
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pydantic import ConfigDict
 
 from consumer.stream.place import Place
+from consumer.values import value
 from schemas.base import Sentiment, id_text
 from schemas.codec import encode
 from schemas.events import ReviewEvent
@@ -24,7 +25,7 @@ Supports = tuple[tuple[str, str], ...]
 """(polarity, aspect) pairs of the summary that a review stands behind."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReviewState:
     """What is kept of one review: `V|restaurant|review`."""
 
@@ -52,7 +53,7 @@ class ReviewState:
         return f"{self.review_id}/{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SummaryState:
     """The last summary as it stands, retractions taken out."""
 
@@ -88,7 +89,7 @@ def _bytes(summary: SummaryState) -> int:
     return sum(len(encode(aspect)) for aspect in (*summary.positive, *summary.negative))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RestaurantState:
     """What is kept of one restaurant: `R|restaurant`. Bounded."""
 
@@ -122,7 +123,7 @@ class RestaurantState:
         return self.positive, self.negative, self.total
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StrengthState:
     """What a member's last strengths came from: `G|group|restaurant`. Bounded, whatever the size of the group."""
 
@@ -180,6 +181,9 @@ class Store(Protocol):
 
     def apply(self, changes: "Changes", place: Place) -> None:
         """Make a commit's changes visible, all at once, and remember where that stands."""
+
+    def flush(self) -> None:
+        """Keep what was applied, so that a restart finds it; in a thread, for as long as the disk takes."""
 
 
 @dataclass(slots=True)
@@ -256,7 +260,7 @@ class Staged:
         self.changes.reviews[restaurant, id_text(state.review_id)] = state
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Label:
     """What the engine found: null score where it gives no probability."""
 
@@ -264,7 +268,7 @@ class Label:
     score: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Arrival:
     """One review event with what its record says of it."""
 
@@ -277,7 +281,7 @@ class Arrival:
     """Of the record."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Folded:
     """What is to be said of an event: its outcome and the label that stands."""
 

@@ -59,10 +59,11 @@ def plumbing(figures: Mapping[str, Any]) -> str:
 
 def latency(figures: Sequence[Mapping[str, Any]]) -> str:
     """One row a run; milliseconds."""
-    head = ("delivery", "arrivals/s", "p50 ms", "p99 ms", "p99.9 ms", "queue, mean ms", "engine", "publish")
+    head = ("delivery", "load", "arrivals/s", "p50 ms", "p99 ms", "p99.9 ms", "queue, mean ms", "engine", "publish")
     rows = [
         (
-            str(one["delivery"]),
+            str(one["delivery"]).replace("_", " "),
+            f"{one['share']:.0%}",
             _whole(one["arrivals_per_second"]),
             *(f"{one[name]:.1f}" for name in ("p50", "p99", "p999")),
             *(f"{one['stages'][stage]:.1f}" for stage in ("queue", "engine", "publish")),

@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -148,14 +149,43 @@ def test_the_disk_keeps_it(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_crash_finds_what_was_flushed(tmp_path: Path) -> None:
+    """And nothing of what came after: state and place belong together."""
+    store = on_disk(tmp_path)
+    store.apply(Changes({"a": RestaurantState("a", 1)}), PLACE)
+    store.flush()
+    store.apply(Changes({"a": RestaurantState("a", 2)}), Place(None, 99))
+    assert store.restaurant("a") == RestaurantState("a", 2)
+    another = on_disk(tmp_path)
+    assert (another.restaurant("a"), another.place) == (RestaurantState("a", 1), PLACE)
+    another.close()
+    store.close()
+
+
+def test_it_is_read_while_a_thread_flushes(tmp_path: Path) -> None:
+    """By answers that come meanwhile; sqlite itself would let two threads into one transaction."""
+    store = on_disk(tmp_path)
+    with ThreadPoolExecutor(1) as threads:
+        for number in range(200):
+            store.apply(Changes({"a": RestaurantState("a", number)}, {("a", str(number)): read(number)}), PLACE)
+            flushed = threads.submit(store.flush)
+            assert store.restaurant("a") == RestaurantState("a", number)
+            assert len(store.pending("a", 999)) == number + 1
+            flushed.result()
+    store.close()
+
+
 def test_a_change_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
     """State and place change together or not at all; the message names the setting."""
     store = on_disk(tmp_path)
     store.apply(Changes({"a": RestaurantState("a", 1)}), PLACE)
+    store.flush()
     store._connection.execute("PRAGMA max_page_count = 1")  # as a full disk answers
     large: dict[tuple[str, str], ReviewState | None] = {("a", str(n)): read(n, "x" * 4000) for n in range(200)}
     with pytest.raises(ConfigError, match="STATE_DIR"):
         store.apply(Changes({"a": RestaurantState("a", 2)}, large), Place(None, 99))
+    with pytest.raises(ConfigError, match="STATE_DIR"):  # or half of a commit would be written with the next
+        store.apply(Changes({"a": RestaurantState("a", 3)}), Place(None, 100))
     store.close()
     again = on_disk(tmp_path)
     assert (again.restaurant("a"), again.place) == (RestaurantState("a", 1), PLACE)

@@ -117,7 +117,8 @@ class ReviewsLane:
     def commit(self) -> list[Output]:
         """All that is done, as a commit that succeeds; gives what it published."""
         staged = self.workload.stage(self._prefix(), {})
-        staged.settle(Place())
+        self.store.apply(staged.changes, Place())
+        staged.settle()
         self._uncommitted.clear()
         self.worker.done.clear()
         for event in staged.events:

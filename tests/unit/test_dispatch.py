@@ -38,6 +38,7 @@ class Bench:
     timeout: float = 5.0
     breaker: BreakerRules = NEVER
     attempts: int = 3
+    pause: float = 0.001
     closed: bool = False
     answers: list[str] = field(default_factory=list)
     failures: list[tuple[str, str, int]] = field(default_factory=list)
@@ -48,7 +49,9 @@ class Bench:
         loop = asyncio.get_running_loop()
         self.admission = Admission(2, BUDGET)
         self.batcher: Batcher[Ask] = Batcher(BatchLimits(BUDGET, 2, 5, linger=0.001, linger_max=0.005))
-        rules = DispatchRules(BUDGET, self.timeout, RetryPolicy(self.attempts, base=0.001, cap=0.01), self.breaker)
+        rules = DispatchRules(
+            BUDGET, self.timeout, RetryPolicy(self.attempts, base=self.pause, cap=10 * self.pause), self.breaker
+        )
         hooks = Hooks([self.events.append])
         quarantine = Quarantine(StateDirectory(Path("unused"), "unused"), hooks)
         self.dispatcher = Dispatcher(
@@ -608,7 +611,7 @@ async def test_a_long_batch_is_told_of_while_it_runs() -> None:
 
 async def test_everything_that_is_here_has_a_stage() -> None:
     """As an operator sees it of the oldest record of a partition."""
-    bench = Bench(ScriptedEngine(lambda _task, _time: RetryLater("later")), attempts=100)
+    bench = Bench(ScriptedEngine(lambda _task, _time: RetryLater("later")), attempts=100, pause=60)
     bench.ask("new")
     assert [stage for _, stage in bench.dispatcher.stages()] == ["new"]
     bench.engine.gate.clear()

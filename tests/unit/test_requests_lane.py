@@ -24,7 +24,6 @@ from consumer.pipeline.requests.lane import Requests
 from consumer.pipeline.requests.questions import RequestRules
 from consumer.settings import load
 from consumer.state_dir import StateDirectory
-from consumer.stream.place import Place
 from consumer.stream.record import Output, Partition
 from consumer.stream.work import Rank
 from schemas.base import Sentiment
@@ -85,7 +84,7 @@ class RequestsLane:
     def commit(self, refused: dict[object, str] | None = None) -> list[AnalysisReply]:
         """Publish what is ready; gives the replies."""
         staged = self.workload.stage((), refused or {})
-        staged.settle(Place())
+        staged.settle()
         self.told.extend(staged.events)
         self.published.extend(staged.outputs)
         return [decode(AnalysisReply, out.value) for out in staged.outputs if out.topic == NAMES.replies]

@@ -95,7 +95,8 @@ class GroupsLane:
         self.worker.done.clear()
         staged = self.workload.stage(done, {})
         self._committed = len(self._topic)
-        staged.settle(Place())
+        self.store.apply(staged.changes, Place())
+        staged.settle()
         self.told.extend(staged.events)
         self.published.extend(staged.outputs)
         return [(output.key, dict(output.headers).get("ce_id", b"").decode()) for output in staged.outputs]

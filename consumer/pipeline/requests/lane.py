@@ -14,8 +14,8 @@ from consumer.pipeline.requests.strengths import Strengths
 from consumer.pipeline.requests.summary import Summary
 from consumer.pipeline.worker import Worker
 from consumer.pipeline.workload import Shared, Staged, dead_letter_told
-from consumer.stream.place import Place
 from consumer.stream.record import Output, Record, check_header_names
+from consumer.stream.state import Changes
 from schemas.base import WireModel
 from schemas.batch import SentimentBatchItem, StrengthBatchItem, SummaryBatchItem
 from schemas.codec import Undecodable, decode
@@ -92,12 +92,12 @@ class Requests:
         now, ready = self._shared.wall(), tuple(self._over)
         over = [one for one, _ in ready]
 
-        def settle(_: Place) -> None:
+        def settle() -> None:
             del self._over[: len(ready)]
 
         out = [self._output(one, refused.get(one.record.offset), now) for one in over]
         times = [(one.record.timestamp, at) for one, at in ready]
-        return Staged(tuple(out), (), settle, tuple(map(_event, over)), times)
+        return Staged(tuple(out), Changes(), settle, tuple(map(_event, over)), times)
 
     def _analysis(self, request: AnalysisRequest) -> Analysis:
         rules = self._rules

@@ -1,12 +1,12 @@
 """From a review event to its result, in an open loop: arrivals do not wait for answers.
 
-    python -m tests.benchmarks.latency --capacity 5000 [--seconds 30] [--shares 0.25 0.5 0.8]
+    python -m tests.benchmarks.latency [--capacity 5000] [--seconds 30] [--shares 0.25 0.5 0.8] [--keep]
 
-`--capacity` is what broker, member and this program do together on the same machine, with events that come one by one:
-far less than one member does with a backlog. Events arrive at random (Poisson) at each share of it; the engine answers
-at once, so what is seen is ours and Kafka's. Times are taken in one process, from when an event was to arrive to the
-poll that brings its result (`read_committed`). The split into queue, engine and publish is of the member's own
-histograms: their means.
+Events arrive at random (Poisson) at each share of the capacity: what broker, member and this program do together on
+the same machine, measured first, for each way of delivery, by a flood that also warms them. The engine answers at once,
+so what is seen is ours and Kafka's. Times are taken in one process, from when an event was to arrive to the poll that
+brings its result (`read_committed`). The split into queue, engine and publish is of the member's own histograms: their
+means.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from math import inf
 from urllib.request import urlopen
 
 import orjson
@@ -34,6 +35,8 @@ from tests.integration.world import World
 PARTITIONS = 4
 WARM_SECONDS = 10.0
 """At the start of each run, not counted."""
+FLOOD = 60_000
+"""Events that are sent at once to see how many a second are answered: fewer than a client holds by default."""
 PATIENCE = 60.0
 STAGES = ("queue", "engine", "publish")
 PERCENTILES = (0.5, 0.99, 0.999)
@@ -44,6 +47,8 @@ class Found:
     """One run. Milliseconds."""
 
     delivery: str
+    share: float
+    """Of the capacity."""
     arrivals_per_second: float
     results: int
     p50: float
@@ -59,13 +64,20 @@ class Clock:
 
     sent: dict[int, float] = field(default_factory=dict)
     took: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
+    """When each result was seen."""
     begun: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Results a second, from the first to the last."""
+        return (len(self.answered) - 1) / (self.answered[-1] - self.answered[0])
 
 
 def main() -> None:
     """Print a line a run, and keep them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--capacity", type=float, required=True, help="records a second with a backlog")
+    parser.add_argument("--capacity", type=float, help="events a second, instead of measuring it")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--shares", type=float, nargs="*", default=[0.25, 0.5, 0.8])
     parser.add_argument("--keep", action="store_true", help="write tests/benchmarks/results/latency.json")
@@ -75,8 +87,9 @@ def main() -> None:
     try:
         broker.start()
         for delivery in ("at_least_once", "exactly_once"):
+            capacity = asked.capacity or _flooded(broker.bootstrap_servers, delivery)
             for share in asked.shares:
-                one = _run(broker.bootstrap_servers, delivery, share * asked.capacity, asked.seconds)
+                one = _run(broker.bootstrap_servers, delivery, share, capacity, asked.seconds)
                 found.append(one)
                 split = ", ".join(f"{stage} {mean:.1f}" for stage, mean in one.stages.items())
                 print(
@@ -90,7 +103,23 @@ def main() -> None:
         print(keep("latency", [asdict(one) for one in found], ("aiokafka", "confluent-kafka", "uvloop")))
 
 
-def _run(address: str, delivery: str, rate: float, seconds: float) -> Found:
+def _flooded(address: str, delivery: str) -> float:
+    """Results a second where everything arrives at once."""
+    clock, _ = _answered(address, delivery, inf, FLOOD)
+    print(f"{delivery:14} capacity {clock.rate:,.0f}/s", flush=True)
+    return clock.rate
+
+
+def _run(address: str, delivery: str, share: float, capacity: float, seconds: float) -> Found:
+    rate = share * capacity
+    clock, stages = _answered(address, delivery, rate, int(rate * (seconds + WARM_SECONDS)))
+    took = sorted(clock.took)
+    p50, p99, p999 = (1000 * took[int(part * (len(took) - 1))] for part in PERCENTILES)
+    return Found(delivery, share, rate, len(took), p50, p99, p999, stages)
+
+
+def _answered(address: str, delivery: str, rate: float, count: int) -> tuple[Clock, dict[str, float]]:
+    """So many events, each answered. And the mean of each stage, ms."""
     world = World(address, f"latency-{os.getpid()}-{delivery}-{rate:.0f}.", PARTITIONS)
     asyncio.run(world.create())
     names, port = world.settings.topics, free_port()
@@ -102,23 +131,20 @@ def _run(address: str, delivery: str, rate: float, seconds: float) -> Found:
             reading = threading.Thread(target=_read, args=(address, names.sentiment, clock))
             before = _means(port)
             reading.start()
-            _send(address, names.reviews, rate, seconds + WARM_SECONDS, clock)
+            _send(address, names.reviews, rate, count, clock)
             reading.join(PATIENCE)
             after = _means(port)
     if clock.sent:
         raise RuntimeError(f"{len(clock.sent)} events have no result")
-    took = sorted(clock.took)
-    p50, p99, p999 = (1000 * took[int(share * (len(took) - 1))] for share in PERCENTILES)
-    stages = {stage: 1000 * _between(before[stage], after[stage]) for stage in STAGES}
-    return Found(delivery, rate, len(took), p50, p99, p999, stages)
+    return clock, {stage: 1000 * _between(before[stage], after[stage]) for stage in STAGES}
 
 
-def _send(address: str, topic: str, rate: float, seconds: float, clock: Clock) -> None:
+def _send(address: str, topic: str, rate: float, count: int, clock: Clock) -> None:
     """Poisson arrivals; what is late is sent at once, and its time runs from when it should have arrived."""
     producer = Producer({"bootstrap.servers": address, "linger.ms": 2, "partitioner": "murmur2"})
     chance = random.Random(1)
     clock.begun = due = time.perf_counter()
-    for number, (key, value) in enumerate(events(int(rate * seconds))):
+    for number, (key, value) in enumerate(events(count)):
         due += chance.expovariate(rate)
         while (wait := due - time.perf_counter()) > 0:
             time.sleep(min(wait, 0.001))
@@ -138,6 +164,7 @@ def _read(address: str, topic: str, clock: Clock) -> None:
             if record.error():
                 continue
             idle_since = now = time.perf_counter()
+            clock.answered.append(now)
             sent = clock.sent.pop(orjson.loads(record.value() or b"{}")["review_id"])
             if sent > clock.begun + WARM_SECONDS:
                 clock.took.append(now - sent)
