@@ -17,7 +17,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def keep(name: str, figures: Any, packages: tuple[str, ...]) -> Path:
-    """Write a benchmark's figures; the file of an earlier run is replaced."""
+    """Write a benchmark's figures; the file of an earlier run is replaced. `name`: the benchmark's, or `name_part`."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     document = {
@@ -36,7 +36,7 @@ def keep(name: str, figures: Any, packages: tuple[str, ...]) -> Path:
 def command(name: str, arguments: Sequence[str]) -> str:
     """How it was called, without the places of this machine."""
     shown = ("DIR" if Path(argument).is_absolute() else argument for argument in arguments if argument != "--keep")
-    return shlex.join(("python", "-m", f"tests.benchmarks.{name}", *shown))
+    return shlex.join(("python", "-m", f"tests.benchmarks.{name.partition('_')[0]}", *shown))
 
 
 def machine() -> dict[str, Any]:

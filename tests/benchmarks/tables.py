@@ -148,7 +148,9 @@ def _whole(number: float) -> str:
 
 TABLES: Mapping[str, Callable[[Any], str]] = {
     "plumbing": plumbing,
-    "saturation": saturation,
+    **dict.fromkeys(
+        ("saturation_sentiment", "saturation_summary", "saturation_strength", "saturation_openai"), saturation
+    ),
     "latency": latency,
     "scale": scale,
     "steps": steps,

@@ -30,8 +30,11 @@ steps: a slow machine too takes a few seconds for one, or it would look hung.
 
 
 @contextmanager
-def vllm_server(model: Path, log: Path) -> Iterator[str]:
-    """Hold a server of these weights; give its base URL. Its log goes to a file, and its end into the error."""
+def vllm_server(model: Path, log: Path, **args: Any) -> Iterator[str]:
+    """Hold a server of these weights; give its base URL. Its log goes to a file, and its end into the error.
+
+    `args`: instead of those in ARGS.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -39,7 +42,7 @@ def vllm_server(model: Path, log: Path) -> Iterator[str]:
     command = (
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)),
         *("--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port)),
-        *("--block-size", "32", *_flags(ARGS)),
+        *("--block-size", "32", *_flags({**ARGS, **args})),
         *("--scheduling-policy", "priority", "--structured-outputs-config", json.dumps(outputs)),
         "--enable-prompt-tokens-details",
     )

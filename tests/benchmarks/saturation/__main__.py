@@ -2,7 +2,7 @@
 
     make bench-llm                                                  # all of it, kept: hours on two cores
     python -m tests.benchmarks.saturation [--kinds sentiment summary strength openai] [--rounds 3] [--reviews 2000]
-        [--restaurants 10 50] [--ways PART ...] [--no-small] [--data DIR] [--model DIR] [--keep]
+        [--restaurants 10 50] [--ways PART ...] [--no-small] [--dtype bfloat16] [--data DIR] [--model DIR] [--keep]
 
 In the environment of `make test-llm`, with vLLM on the CPU and Gemma 3 270M. The ways:
 
@@ -27,10 +27,11 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -75,18 +76,28 @@ def main() -> None:
     asked = _options()
     os.environ |= ENVIRONMENT
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that engines are stopped, and figures printed
-    results = Results(partial(keep, "saturation", packages=PACKAGES) if asked.keep else lambda _: None)
+    results = Results(_keep if asked.keep else lambda _: None)
     broker = java_broker(DEFAULT_CACHE)
     try:
         broker.start()
         if set(asked.kinds) - {"openai"}:
             uvloop.run(_in_process(asked, broker.bootstrap_servers, results))
         if "openai" in asked.kinds:
-            with tempfile.TemporaryDirectory() as folder, vllm_server(asked.model, Path(folder) / "log") as url:
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                vllm_server(asked.model, Path(folder) / "log", dtype=asked.dtype) as url,
+            ):
                 uvloop.run(_served(asked, broker.bootstrap_servers, url, results))
     finally:
         print(saturation(results.figures()), flush=True)
         broker.close()
+
+
+def _keep(figures: Mapping[str, Any]) -> None:
+    """A file a kind: all of them take hours, and each can be measured by itself."""
+    for kind in KINDS:
+        if cases := [case for case in figures["cases"] if case["kind"] == kind]:
+            keep(f"saturation_{kind}", {"cases": cases}, PACKAGES)
 
 
 def _options() -> argparse.Namespace:
@@ -97,9 +108,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--restaurants", type=int, nargs="+", default=[10, 50])
     parser.add_argument("--ways", nargs="+", default=[""], help="parts of the names of the ways to take part")
     parser.add_argument("--no-small", action="store_true", help="not also with 1 and 10 restaurants")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of weights and work")
     parser.add_argument("--data", type=Path, help="folder laid out as the local model's README says")
     parser.add_argument("--model", type=lambda given: Path(given).resolve(), default=MODEL.resolve())
-    parser.add_argument("--keep", action="store_true", help="write tests/benchmarks/results/saturation.json")
+    parser.add_argument("--keep", action="store_true", help="write tests/benchmarks/results/saturation_KIND.json")
     asked = parser.parse_args()
     if not asked.model.is_dir():
         parser.error(f"{asked.model} is not there: run `make bench-llm`, or give --model")
@@ -107,7 +119,7 @@ def _options() -> argparse.Namespace:
 
 
 async def _in_process(asked: argparse.Namespace, address: str, results: Results) -> None:
-    async with serving.vllm_engine(asked.model) as engine:
+    async with serving.vllm_engine(asked.model, asked.dtype) as engine:
         batches = Batches()
         most = Most(batches.max_tokens_per_batch, batches.max_batch_size)
         some = batches.max_concurrent_batches

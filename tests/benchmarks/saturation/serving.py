@@ -104,9 +104,9 @@ async def _until_committed(world: World, topic: str, count: int) -> None:
 
 
 @asynccontextmanager
-async def vllm_engine(model: Path) -> AsyncIterator[VllmEngine]:
+async def vllm_engine(model: Path, dtype: str) -> AsyncIterator[VllmEngine]:
     """Of these weights, in this process, started."""
-    engine = VllmEngine(VllmRules(str(model), ARGS, Batches().max_tokens_per_batch, STALL_SECONDS))
+    engine = VllmEngine(VllmRules(str(model), {**ARGS, "dtype": dtype}, Batches().max_tokens_per_batch, STALL_SECONDS))
     try:
         await engine.start()
         yield engine
