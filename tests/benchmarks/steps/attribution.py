@@ -23,7 +23,7 @@ STEPS: Sequence[tuple[str, tuple[str, ...]]] = (
         "batch and admit",
         ("consumer/stream/batcher.py", "consumer/stream/admission.py", "consumer/pipeline/dispatch.py"),
     ),
-    ("local store: write", ("consumer/store/disk.py:apply", "consumer/store/disk.py:_put")),
+    ("local store: write", tuple(f"consumer/store/disk.py:{name}" for name in ("apply", "_put", "flush", "close"))),
     ("local store: read", ("consumer/store/disk.py",)),
     ("fold into the state", ("consumer/pipeline/reviews.py:_fold",)),
     ("state as JSON, for changelog and store", ("consumer/stream/changelog.py:entries",)),
