@@ -56,6 +56,13 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str:
-    """With a mark where the working tree differs from it."""
-    command = ("git", "describe", "--always", "--dirty", "--abbrev=10")
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
+    """With a mark where the code differs from it: results do not count, they are being written."""
+    commit = _git("rev-parse", "--short=10", "HEAD").stdout.strip()
+    changed = _git(
+        "diff", "--quiet", "HEAD", "--", ".", ":(exclude)tests/benchmarks/results", ":(exclude)*.md"
+    ).returncode
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(("git", *arguments), capture_output=True, text=True, check=False, timeout=10)  # noqa: S603
