@@ -86,9 +86,7 @@ def ratios_of(rates: Mapping[int, Sequence[float]]) -> dict[str, str]:
 
 
 def _restaurants(address: str, asked: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "restaurants": _costs(address, asked, "restaurants", [(n, max(n, asked.records)) for n in asked.restaurants])
-    }
+    return _costs(address, asked, "restaurants", [(n, max(n, asked.records)) for n in asked.restaurants])
 
 
 def _backlogs(address: str, asked: argparse.Namespace) -> dict[str, Any]:
