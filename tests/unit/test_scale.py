@@ -8,9 +8,11 @@ import orjson
 import pytest
 
 from consumer.analysis.task import Kind, Task
+from tests.benchmarks import tables
 from tests.benchmarks.plumbing.field import events
-from tests.benchmarks.scale.__main__ import ratios_of
-from tests.benchmarks.scale.costs import per_record
+from tests.benchmarks.scale import costs
+from tests.benchmarks.scale.__main__ import EXPERIMENTS, arguments, ratios_of
+from tests.benchmarks.scale.costs import Cost, per_record
 from tests.benchmarks.scale.looking import Look, cpu_seconds, kib_of
 from tests.benchmarks.scale.members import between, shared
 from tests.benchmarks.scale.paced import PacedEngine
@@ -18,6 +20,18 @@ from tests.benchmarks.simulator import virtual_time
 
 STAT = "7 (a (b) c) S 1 7 7 0 -1 4194304 9 0 0 0 250 50 9000 9000 20 0 5 0 100 1 1"
 STATUS = "Name:\tpython\nVmHWM:\t  204800 kB\nVmRSS:\t  102400 kB\n"
+
+
+@pytest.mark.parametrize("name", ["restaurants", "backlogs"])
+def test_what_is_found_is_kept_where_the_table_looks_for_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row a size."""
+
+    def run(_address: str, restaurants: int, records: int, *_: object) -> Cost:
+        return Cost(restaurants, records, 12.0, 3.0, 4.0)
+
+    monkeypatch.setattr(costs, "run", run)
+    found = EXPERIMENTS[name]("nowhere", arguments().parse_args(["--restaurants", "7", "9", "--backlogs", "7", "9"]))
+    assert tables.scale(found).count("\n| ") == 3
 
 
 def test_processor_time_is_user_and_system_whatever_the_process_is_called() -> None:

@@ -33,7 +33,7 @@ RESTAURANTS = 1_000
 
 def main() -> None:
     """Print tables and ratios, and keep them."""
-    asked = _arguments().parse_args()
+    asked = arguments().parse_args()
     broker = java_broker(DEFAULT_CACHE)
     found: dict[str, Any] = {}
     try:
@@ -46,7 +46,8 @@ def main() -> None:
         print(keep("scale", found, PACKAGES))
 
 
-def _arguments() -> argparse.ArgumentParser:
+def arguments() -> argparse.ArgumentParser:
+    """What may be asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
     parser.add_argument("--keep", action="store_true", help="write tests/benchmarks/results/scale.json")
