@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     def value(cls: type[T]) -> type[T]:
         """A dataclass of which nothing is changed once it is made: mypy sees to it.
 
-        A frozen one sees to it at run time, and takes five times as long to make. Of these a record needs a dozen.
+        A frozen one sees to it at run time, and takes two to four times as long to make. A record needs a dozen.
         """
 
 else:
