@@ -2,8 +2,9 @@
 
 import random
 import sqlite3
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,7 @@ def test_a_crash_finds_what_was_flushed(tmp_path: Path) -> None:
 
 
 def test_it_is_read_while_a_thread_flushes(tmp_path: Path) -> None:
-    """By answers that come meanwhile; sqlite itself would let two threads into one transaction."""
+    """By answers that come meanwhile."""
     store = on_disk(tmp_path)
     with ThreadPoolExecutor(1) as threads:
         for number in range(200):
@@ -173,6 +174,45 @@ def test_it_is_read_while_a_thread_flushes(tmp_path: Path) -> None:
             assert len(store.pending("a", 999)) == number + 1
             flushed.result()
     store.close()
+
+
+class SlowDisk:
+    """A connection whose commits take until they may end; what is called of it, in order."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.called: list[str] = []
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def commit(self) -> None:
+        """Not before it may end."""
+        self.called.append("commit")
+        self.begun.set()
+        assert self.may_end.wait(10)
+        self._connection.commit()
+        self.called.append("committed")
+
+    def close(self) -> None:
+        """At once."""
+        self.called.append("close")
+        self._connection.close()
+
+
+def test_it_is_not_closed_under_a_thread_that_flushes(tmp_path: Path) -> None:
+    """A worker that is cancelled ends while the thread goes on."""
+    store = on_disk(tmp_path)
+    store.apply(Changes({"a": RestaurantState("a", 1)}), PLACE)
+    disk = SlowDisk(store._connection)
+    store._connection = disk  # type: ignore[assignment]
+    with ThreadPoolExecutor(2) as threads:
+        flushed = threads.submit(store.flush)
+        assert disk.begun.wait(10)
+        closed = threads.submit(store.close)
+        wait([closed], 0.05)
+        disk.may_end.set()
+        flushed.result()
+        closed.result()
+    assert disk.called == ["commit", "committed", "commit", "committed", "close"]
 
 
 def test_a_change_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
